@@ -1,0 +1,155 @@
+"""A 2D CNN a frame and a transformer encoder over time: the 2D models of the 2023 study, and two small ones."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from actrec_zoo.plugin import InputSpec, ModelSpec, Reference, WeightsRef, hookimpl
+
+_BUILDER = "actrec_zoo_plugins.r2d_attn.model:build"
+_IMAGENET = InputSpec(
+    frames=8,
+    size=224,
+    resize=256,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+)
+_SMALL_INPUT = replace(_IMAGENET, frames=16, resize=(224, 224), sampling="uniform", views=2)
+_STUDY_DEFAULTS = {
+    "epochs": 30,
+    "batch_size": 8,
+    "optimizer": "adam",
+    "lr": 1e-5,
+    "weight_decay": 1e-4,
+    "sampling": "blocks",
+}
+_OPTIONS: Mapping[str, Any] = {
+    "backbone": "resnet50",
+    "backbone_args": {},
+    "frames": None,
+    "layers": 1,
+    "heads": 8,
+    "feedforward": None,
+    "dropout": 0.3,
+    "readout": "flatten",
+}
+_SMALL_DEFAULTS: Mapping[str, Any] = {
+    "epochs": 30,
+    "batch_size": 16,
+    "optimizer": "adamw",
+    "lr": 1e-4,
+    "weight_decay": 0.05,
+    "schedule": "cosine",
+    "sampling": "uniform",
+}
+_NOTES = (
+    "The text of the study reads out the class token, its code flattens all tokens: the default is what was "
+    "measured, `readout` offers both.",
+    "The study fed 224x224 pixels scaled to 0..1; the default here is what the ImageNet weights expect.",
+)
+
+
+def _weights(member: str, file: str) -> Mapping[str, WeightsRef]:
+    return {
+        "imagenet": WeightsRef(
+            source=f"torchvision:{member}.IMAGENET1K_V1",
+            url=f"https://download.pytorch.org/models/{file}",
+            trained_on="ImageNet-1k",
+            license="BSD-3-Clause",
+            ignore_keys=("fc.*", "classifier.*", "head.*", "heads.*"),
+        )
+    }
+
+
+_RESNET50 = _weights("ResNet50_Weights", "resnet50-0676ba61.pth")
+
+
+def _reference(top1: float, top5: float | None = None) -> Reference:
+    return Reference(
+        top1=top1,
+        top5=top5,
+        dataset="HMDB_simp",
+        protocol="8-frame blocks of the test split, clip-level",
+        source="the 2023 study",
+    )
+
+
+def _study_model(name: str, summary: str, **settings: Any) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        summary=summary,
+        builder=_BUILDER,
+        input=_IMAGENET,
+        groups={"stem": ("backbone.conv1.*",)},
+        defaults=_STUDY_DEFAULTS,
+        notes=_NOTES,
+        **settings,
+    )
+
+
+def _small_model(name: str, summary: str, *, backbone: str, **settings: Any) -> ModelSpec:
+    return ModelSpec(
+        name=name,
+        summary=summary,
+        builder=_BUILDER,
+        options={**_OPTIONS, "backbone": backbone, "readout": "mean"},
+        input=_SMALL_INPUT,
+        any_frames=True,
+        trainable=("@head",),
+        defaults=_SMALL_DEFAULTS,
+        notes=("Not from the study: for machines without a GPU, where the frozen backbone runs once.",),
+        **settings,
+    )
+
+
+@hookimpl
+def actrec_zoo_models() -> Iterable[ModelSpec]:
+    """The models of the study, then the small ones."""
+    yield _study_model(
+        "r2d_attn",
+        "ResNet-50 a frame, transformer encoder over time, trained first convolution",
+        architecture="2D ResNet-50 + encoder",
+        options=_OPTIONS,
+        parameters=49_157_209,
+        trainable=("@head", "@stem"),
+        weights=_RESNET50,
+        reference=_reference(0.7442, 0.923),
+    )
+    yield _study_model(
+        "r2d_attn_frozen",
+        "Frozen ResNet-50 a frame, transformer encoder over time",
+        architecture="2D ResNet-50 + encoder",
+        options=_OPTIONS,
+        parameters=49_157_209,
+        trainable=("@head",),
+        weights=_RESNET50,
+        reference=_reference(0.7216, 0.9322),
+    )
+    yield _study_model(
+        "r2d18_attn",
+        "ResNet-18 a frame, transformer encoder over time, trained first convolution",
+        architecture="2D ResNet-18 + encoder",
+        options={**_OPTIONS, "backbone": "resnet18"},
+        parameters=12_870_233,
+        trainable=("@head", "@stem"),
+        weights=_weights("ResNet18_Weights", "resnet18-f37072fd.pth"),
+        reference=_reference(0.7112),
+    )
+    yield _small_model(
+        "squeezenet_attn",
+        "Frozen SqueezeNet 1.1 a frame, transformer encoder over time, for CPUs",
+        architecture="2D SqueezeNet 1.1 + encoder",
+        backbone="squeezenet1_1",
+        parameters=2_313_817,
+        groups={"stem": ("backbone.features.0.*",)},
+        weights=_weights("SqueezeNet1_1_Weights", "squeezenet1_1-b8a52dc0.pth"),
+    )
+    yield _small_model(
+        "mobilenet_attn",
+        "Frozen MobileNetV2 a frame, transformer encoder over time, for CPUs",
+        architecture="2D MobileNetV2 + encoder",
+        backbone="mobilenet_v2",
+        parameters=12_100_377,
+        groups={"stem": ("backbone.features.0.0.*",)},
+        weights=_weights("MobileNet_V2_Weights", "mobilenet_v2-b0353104.pth"),
+    )

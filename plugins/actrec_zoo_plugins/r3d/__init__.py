@@ -1,0 +1,161 @@
+"""R3D-18 and R(2+1)D-18, frozen, with a linear or a transformer head: the seven 3D models of the 2023 study."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from actrec_zoo.plugin import InputSpec, ModelSpec, Reference, WeightsRef, hookimpl
+
+_INPUT = InputSpec(
+    frames=8,
+    size=112,
+    resize=(128, 171),
+    mean=(0.43216, 0.394666, 0.37645),
+    std=(0.22803, 0.22145, 0.216989),
+)
+_DEFAULTS = {
+    "epochs": 30,
+    "batch_size": 20,
+    "optimizer": "adam",
+    "lr": 3e-6,
+    "weight_decay": 1e-4,
+    "sampling": "blocks",
+}
+_LINEAR: Mapping[str, Any] = {
+    "layers": 0,
+    "heads": 8,
+    "grid": (1, 1, 1),
+    "feedforward": 512,
+    "dropout": 0.3,
+    "readout": "flatten",
+}
+_ATTENTION: Mapping[str, Any] = {**_LINEAR, "layers": 2, "grid": None, "readout": "mean"}
+_OWN_INPUT = (
+    "The study fed 224x224 pixels scaled to 0..1; the default here is what the Kinetics weights expect "
+    "(112x112, Kinetics mean and std)."
+)
+_OWN_TOKENS = (
+    "The study pooled to one token and let attention run across the batch by mistake; here attention runs over "
+    "every position of the last feature map and the mean is read out."
+)
+
+
+def _weights(member: str, file: str) -> Mapping[str, WeightsRef]:
+    return {
+        "kinetics400": WeightsRef(
+            source=f"torchvision:{member}",
+            url=f"https://download.pytorch.org/models/{file}",
+            trained_on="Kinetics-400",
+            license="BSD-3-Clause",
+            ignore_keys=("fc.*",),
+        )
+    }
+
+
+_R3D = _weights("R3D_18_Weights.KINETICS400_V1", "r3d_18-b3b3357e.pth")
+_R2PLUS1D = _weights("R2Plus1D_18_Weights.KINETICS400_V1", "r2plus1d_18-91a641e6.pth")
+
+
+def _reference(top1: float, top5: float) -> Reference:
+    return Reference(
+        top1=top1,
+        top5=top5,
+        dataset="HMDB_simp",
+        protocol="8-frame blocks of the test split, clip-level",
+        source="the 2023 study",
+    )
+
+
+def _model(
+    name: str,
+    summary: str,
+    *,
+    backbone: str,
+    options: Mapping[str, Any],
+    parameters: int,
+    reference: Reference,
+    trainable: tuple[str, ...] = ("@head",),
+    notes: tuple[str, ...] = (),
+) -> ModelSpec:
+    is_r3d = backbone == "r3d_18"
+    return ModelSpec(
+        name=name,
+        summary=summary,
+        architecture="R3D-18" if is_r3d else "R(2+1)D-18",
+        builder="actrec_zoo_plugins.r3d.model:build",
+        options={"backbone": backbone, **options},
+        input=_INPUT,
+        any_frames=True,
+        parameters=parameters,
+        groups={"stem": ("backbone.stem.0.*",) if is_r3d else ("backbone.stem.0.*", "backbone.stem.3.*")},
+        trainable=trainable,
+        defaults=_DEFAULTS,
+        weights=_R3D if is_r3d else _R2PLUS1D,
+        reference=reference,
+        notes=(*notes, _OWN_INPUT),
+    )
+
+
+@hookimpl
+def actrec_zoo_models() -> Iterable[ModelSpec]:
+    """The models of the study, in the order of its table."""
+    yield _model(
+        "r3d",
+        "Frozen R3D-18 with a linear layer on its 400 Kinetics logits",
+        backbone="r3d_18",
+        options=_LINEAR,
+        parameters=33_381_497,
+        reference=_reference(0.6579, 0.89),
+    )
+    yield _model(
+        "r3d_stem",
+        "As r3d, with a trained stem convolution",
+        backbone="r3d_18",
+        options=_LINEAR,
+        parameters=33_381_497,
+        reference=_reference(0.6852, 0.8972),
+        trainable=("@head", "@stem"),
+    )
+    yield _model(
+        "r3d_attn8",
+        "Frozen R3D-18, transformer encoder (8 heads) over its feature map",
+        backbone="r3d_18",
+        options=_ATTENTION,
+        parameters=36_335_065,
+        reference=_reference(0.7454, 0.931),
+        notes=(_OWN_TOKENS,),
+    )
+    yield _model(
+        "r3d_attn16",
+        "Frozen R3D-18, transformer encoder (16 heads) over its feature map",
+        backbone="r3d_18",
+        options={**_ATTENTION, "heads": 16},
+        parameters=36_335_065,
+        reference=_reference(0.7405, 0.9421),
+        notes=(_OWN_TOKENS,),
+    )
+    yield _model(
+        "r3d_attn_adaptive",
+        "Frozen R3D-18, transformer encoder over a 1x2x2 grid of its average pool",
+        backbone="r3d_18",
+        options={**_ATTENTION, "grid": (1, 2, 2), "readout": "flatten"},
+        parameters=36_373_465,
+        reference=_reference(0.7736, 0.9567),
+        notes=("Attention runs over the four tokens of a clip; the study's ran across the batch by mistake.",),
+    )
+    yield _model(
+        "r2plus1d",
+        "Frozen R(2+1)D-18 with a linear layer on its 400 Kinetics logits",
+        backbone="r2plus1d_18",
+        options=_LINEAR,
+        parameters=31_515_350,
+        reference=_reference(0.6859, 0.9261),
+    )
+    yield _model(
+        "r2plus1d_attn8",
+        "Frozen R(2+1)D-18, transformer encoder (8 heads) over its feature map",
+        backbone="r2plus1d_18",
+        options=_ATTENTION,
+        parameters=34_468_918,
+        reference=_reference(0.7463, 0.9321),
+        notes=(_OWN_TOKENS,),
+    )

@@ -1,0 +1,56 @@
+"""A plugin-based model zoo for video action recognition.
+
+    >>> import actrec_zoo
+    >>> "tiny_conv3d" in actrec_zoo.list_models()
+    True
+    >>> actrec_zoo.get_spec("r3d_attn_adaptive").input.frames
+    8
+
+Importing this package imports neither torch nor a plugin: each public name is imported on first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from actrec_zoo._version import __version__
+
+if TYPE_CHECKING:
+    from actrec_zoo.api import evaluate, train
+    from actrec_zoo.classifier import VideoClassifier
+    from actrec_zoo.errors import ActrecZooError
+    from actrec_zoo.loading import load
+    from actrec_zoo.plugin_manager import hookimpl
+    from actrec_zoo.registry import get_spec, list_models
+
+__all__ = [
+    "ActrecZooError",
+    "VideoClassifier",
+    "__version__",
+    "evaluate",
+    "get_spec",
+    "hookimpl",
+    "list_models",
+    "load",
+    "train",
+]
+
+_HOMES = {
+    "ActrecZooError": "actrec_zoo.errors",
+    "VideoClassifier": "actrec_zoo.classifier",
+    "evaluate": "actrec_zoo.api",
+    "get_spec": "actrec_zoo.registry",
+    "hookimpl": "actrec_zoo.plugin_manager",
+    "list_models": "actrec_zoo.registry",
+    "load": "actrec_zoo.loading",
+    "train": "actrec_zoo.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,373 @@
+"""The verbs: what the command line calls and `actrec_zoo` re-exports."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
+from actrec_zoo.data.dataset import ClipDataset
+from actrec_zoo.data.features import extract_features
+from actrec_zoo.data.layouts import Reader, read_manifest
+from actrec_zoo.data.manifest import IntArray, Manifest
+from actrec_zoo.data.probe import Track, no_progress, probe
+from actrec_zoo.data.sampling import ClipSampler
+from actrec_zoo.data.splits import Splits, make_splits, read_splits
+from actrec_zoo.data.transforms import ClipTransform
+from actrec_zoo.devices import default_workers, resolve_device
+from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, UnknownNameError, did_you_mean
+from actrec_zoo.evaluation.evaluator import Metric
+from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
+from actrec_zoo.evaluation.plots import plot_confusion, plot_history
+from actrec_zoo.files import write_json, write_text
+from actrec_zoo.hub import store
+from actrec_zoo.hub.card import render_card
+from actrec_zoo.hub.package import library_versions
+from actrec_zoo.loading import create, load, locate
+from actrec_zoo.plugin_manager import get_plugin_manager
+from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import import_object
+from actrec_zoo.training.checkpoint import Checkpoints, load_model
+from actrec_zoo.training.objective import Classification, Objective
+from actrec_zoo.training.parameters import only_head_trains, set_trainable, set_training_mode
+from actrec_zoo.training.run import RunFolder, open_run, refuse_changes
+from actrec_zoo.training.state import Callback
+from actrec_zoo.training.trainer import SupervisedTrainer, Trainer, TrainResult
+
+EvalSplit = Literal["train", "val", "test", "all"]
+EVAL_FILE = "eval.json"
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run: its folder, what training gave, and the trained model with the best epoch's weights."""
+
+    path: Path
+    result: TrainResult
+    model: VideoClassifier
+
+
+def train(
+    model: str,
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    resume: bool = False,
+    callbacks: Sequence[Callback] = (),
+    track: Track[Any] = no_progress,
+    **settings: Any,
+) -> FinishedRun:
+    """Train a model on a folder of videos and leave a run folder.
+
+    Args:
+        model: name or id.
+        data: folder or CSV file.
+        out: run folder; by default `runs/<model>`, with a number when that exists.
+        config: TOML file with settings.
+        resume: continue the run in `out`.
+        callbacks: told about steps and epochs.
+        track: shows the progress of long preparations.
+        settings: keys of `actrec_zoo.config.TrainConfig`; a None is left out.
+
+    Raises:
+        ActrecZooError: something about the model, the data, the settings or the folder does not fit.
+        InterruptedRun: Ctrl-C; the run can be resumed.
+    """
+    registered = get_registry().find(model)
+    folder = open_run(registered.spec.name, Path(out) if out else None, resume=resume)
+    resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
+    device = resolve_device(resolved.config.device)
+    manifest, splits = _training_data(resolved.config, folder, track)
+    classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
+    clips = _clip_datasets(resolved.config, classifier, manifest, splits)
+    objective, trainer = _objective(resolved.config), _trainer(resolved.config)
+    with folder.guard(), _interruptible(folder, registered):
+        plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
+        folder.begin(resolved, classifier, plugin, manifest, splits)
+        told = [Checkpoints(folder.path, resume=resume), *callbacks, *_plugin_callbacks(resolved.config)]
+        fit_on = _with_features(resolved.config, classifier, clips, folder, track)
+        result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
+        folder.finish()
+        _describe(folder, classifier, resolved.config, result, splits)
+    store.register(registered.id, folder.path)
+    return FinishedRun(folder.path, result, load(folder.path, device=device))
+
+
+def evaluate(
+    model: str | Path | VideoClassifier,
+    data: str | Path,
+    *,
+    split: EvalSplit = "test",
+    splits: str | Path | None = None,
+    out: str | Path | None = None,
+    batch_size: int = 16,
+    workers: int | None = None,
+    device: str = "auto",
+    track: Track[Any] = no_progress,
+) -> dict[str, Any]:
+    """Evaluate a trained model and return what eval.json holds.
+
+    Args:
+        model: run folder, name, `hf:` reference, or a loaded model.
+        data: folder or CSV file.
+        split: which part of the data; `all` needs no split files.
+        splits: folder of split files; by default the run's own copy.
+        out: folder that eval.json is written to; by default the folder of the model; nothing is written for a
+            loaded model without it.
+        batch_size: clips at once; the result does not depend on it.
+        workers: decoding processes.
+        device: auto, cpu, cuda or mps.
+        track: shows the progress.
+
+    Raises:
+        ActrecZooError: the model, the data or the splits do not fit.
+    """
+    target = resolve_device(device)
+    home = None if isinstance(model, VideoClassifier) else locate(model)
+    classifier = model if isinstance(model, VideoClassifier) else load(model)
+    manifest = probe(read_manifest(Path(data), _readers()).with_classes(classifier.labels), track)
+    manifest, videos = _part(manifest, split, _splits_folder(splits, home, split))
+    was_on, folder = classifier.device, Path(out) if out else home
+    clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
+    report = run_evaluation(
+        classifier.to(target),
+        clips,
+        batch_size=batch_size,
+        workers=default_workers() if workers is None else workers,
+        metrics=_metrics(),
+        track=track,
+    )
+    classifier.to(was_on)
+    result = report.to_dict(model=classifier.id, protocol=_protocol(classifier, split), versions=library_versions())
+    if folder is not None:
+        write_json(folder / EVAL_FILE, result)
+        plot_confusion(folder / "plots" / "confusion.png", report.confusion, report.labels)
+    return result
+
+
+def _resolve(
+    model: RegisteredModel, folder: RunFolder, data: str | Path, file: Path | None, settings: Mapping[str, Any]
+) -> Resolved:
+    """All settings of a run; a resumed one begins from its own and may not change them."""
+    flags = {key: value for key, value in settings.items() if value is not None}
+    own = [] if folder.fresh else [folder.settings()]
+    if own and own[0].values.get("model") != model.id:
+        raise ConfigError(f"{folder.path} is a run of {own[0].values.get('model')}, not of {model.id}")
+    layers = [
+        *own,
+        *([read_toml(file)] if file else []),
+        Layer("flag", {**flags, "model": model.id, "data": str(data)}),
+    ]
+    resolved = resolve(model.spec, layers)
+    if own:
+        refuse_changes(own[0], resolved)
+    workers = resolved.config.workers
+    return dataclasses.replace(
+        resolved,
+        config=resolved.config.model_copy(update={"workers": default_workers() if workers is None else workers}),
+    )
+
+
+def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) -> tuple[Manifest, Splits]:
+    manifest = read_manifest(Path(config.data), _readers())
+    files = folder.splits if not folder.fresh else (Path(config.splits) if config.splits else None)
+    splits: Splits
+    if files is None:
+        splits = make_splits(manifest, config.ratios, config.seed)
+    else:
+        manifest, splits = read_splits(files, manifest)
+        _require_training_splits(files, manifest, splits)
+    return probe(manifest, track), splits
+
+
+def _require_training_splits(files: Path, manifest: Manifest, splits: Splits) -> None:
+    for name in ("train", "val"):
+        if name not in splits or not len(splits[name]):
+            raise DataError(f"{files} has no videos for {name}: training needs {name}.csv")
+    untrained = set(range(len(manifest.classes))) - set(manifest.labels[splits["train"]].tolist())
+    if untrained:
+        raise DataError(f"{files / 'train.csv'} has no video of class {manifest.classes[min(untrained)]!r}")
+
+
+def _initial_model(
+    model: RegisteredModel, config: TrainConfig, folder: RunFolder, labels: Sequence[str]
+) -> VideoClassifier:
+    """The model before the first step; a run that is continued finds its weights in the checkpoint."""
+    torch.manual_seed(config.seed)
+    continued = not folder.fresh and folder.has_checkpoint
+    file = Path(config.backbone_weights) if config.backbone_weights and not continued else None
+    classifier = create(
+        model,
+        labels=labels,
+        input=config.input_of(model.spec),
+        options=config.options,
+        weights="none" if continued else config.weights,
+        backbone_weights=file,
+    )
+    set_trainable(classifier.net, model.spec, config.trainable_of(model.spec))
+    if continued:
+        load_model(folder.last_checkpoint, classifier)
+    return classifier
+
+
+def _clip_datasets(
+    config: TrainConfig, model: VideoClassifier, manifest: Manifest, splits: Splits
+) -> tuple[ClipDataset, ClipDataset]:
+    spec = model.input
+    sampler = ClipSampler(config.sampling, spec.frames, spec.stride, spec.views)
+    train_clips = ClipDataset(manifest, splits["train"], sampler, ClipTransform(spec, config.augment), config.seed)
+    val_clips = ClipDataset(manifest, splits["val"], ClipSampler.for_evaluation(spec), ClipTransform(spec))
+    return train_clips, val_clips
+
+
+def _with_features(
+    config: TrainConfig,
+    model: VideoClassifier,
+    clips: tuple[ClipDataset, ClipDataset],
+    folder: RunFolder,
+    track: Track[Any],
+) -> tuple[TrainingData, TrainingData]:
+    """Run a frozen backbone once where the settings allow it."""
+    obstacle = _obstacle_to_caching(model, clips[0])
+    if config.cache_features == "on" and obstacle:
+        raise ConfigError(f"cache_features=on is not possible: {obstacle}")
+    if config.cache_features == "off" or obstacle or not all(len(part) for part in clips):
+        return clips
+
+    @torch.inference_mode()
+    def compute(inputs: Tensor) -> Tensor:
+        return model.forward_features(model.preprocess(inputs))
+
+    set_training_mode(model)
+    first, second = (
+        extract_features(
+            part,
+            compute,
+            folder.features / f"{name}.f32",
+            batch_size=config.batch_size,
+            device=model.device,
+            workers=config.workers or 0,
+            track=track,
+        )
+        for name, part in zip(("train", "val"), clips, strict=True)
+    )
+    return first, second
+
+
+def _obstacle_to_caching(model: VideoClassifier, clips: ClipDataset) -> str:
+    if not only_head_trains(model.net, model.spec):
+        return "more than the head trains"
+    if not clips.deterministic:
+        return "the training clips differ from epoch to epoch (random sampling or augmentation)"
+    return ""
+
+
+@contextmanager
+def _interruptible(folder: RunFolder, model: RegisteredModel) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        done = "The checkpoint is saved." if folder.has_checkpoint else "No step was completed."
+        raise InterruptedRun(
+            f"interrupted. {done} Continue with: actrec-zoo train {model.spec.name} --data DIR "
+            f"--out {folder.path} --resume"
+        ) from interrupt
+
+
+def _describe(
+    folder: RunFolder, model: VideoClassifier, config: TrainConfig, result: TrainResult, splits: Splits
+) -> None:
+    """README.md and plots/ of a finished run."""
+    card = render_card(
+        model,
+        data=Path(config.data).resolve().stem,
+        config=config.model_dump(),
+        best=dataclasses.asdict(result.best),
+        videos=[len(splits.get(name, ())) for name in ("train", "val", "test")],
+    )
+    write_text(folder.path / "README.md", card)
+    plot_history(folder.path / "plots" / "history.png", result.history)
+
+
+def _splits_folder(splits: str | Path | None, home: Path | None, split: EvalSplit) -> Path | None:
+    if splits is not None:
+        return Path(splits)
+    if split == "all":
+        return None
+    own = home / "splits" if home is not None else None
+    if own is None or not own.is_dir():
+        raise DataError(f"the model has no splits of its own: give --splits DIR, or --split all instead of {split}")
+    return own
+
+
+def _part(manifest: Manifest, split: EvalSplit, files: Path | None) -> tuple[Manifest, IntArray]:
+    """The videos of one split."""
+    if files is None:
+        return manifest, np.arange(len(manifest))
+    manifest, found = read_splits(files, manifest)
+    if split == "all":
+        return manifest, np.sort(np.concatenate(list(found.values())))
+    if split not in found or not len(found[split]):
+        raise DataError(f"{files} has no videos for {split}")
+    return manifest, found[split]
+
+
+def _protocol(model: VideoClassifier, split: EvalSplit) -> dict[str, Any]:
+    """What the figures were measured with."""
+    return {
+        "name": "video",
+        "split": split,
+        "clip": "each clip by itself",
+        "video": "mean of the softmax of its clips",
+        "top5": f"top-{min(5, len(model.labels))} of {len(model.labels)} classes",
+        "crop": "center",
+        **model.input.to_dict(),
+    }
+
+
+def _readers() -> list[Reader]:
+    return [import_object(spec.builder)() for _, spec in get_plugin_manager().collect("datasets")]
+
+
+def _metrics() -> dict[str, Metric]:
+    return {spec.name: import_object(spec.builder) for _, spec in get_plugin_manager().collect("metrics")}
+
+
+def _plugin_callbacks(config: TrainConfig) -> list[Callback]:
+    found = get_plugin_manager().collect("callbacks", config=config)
+    return [import_object(spec.builder)(config) for _, spec in found]
+
+
+def _objective(config: TrainConfig) -> Objective:
+    if config.objective == "classification":
+        return Classification(config)
+    objective: Objective = import_object(_component("objectives", "objective", config.objective))(config)
+    return objective
+
+
+def _trainer(config: TrainConfig) -> Trainer:
+    if config.trainer == "default":
+        return SupervisedTrainer()
+    trainer: Trainer = import_object(_component("trainers", "trainer", config.trainer))()
+    return trainer
+
+
+def _component(hook: str, key: str, name: str) -> str:
+    """The builder of a plugin's component by name."""
+    manager = get_plugin_manager()
+    spec = manager.component(hook, name)
+    if spec is None:
+        known = [item.name for _, item in manager.collect(hook)]
+        raise UnknownNameError(f"there is no {key} {name!r}.{did_you_mean(name, known)}")
+    builder: str = spec.builder
+    return builder

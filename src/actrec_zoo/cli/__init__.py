@@ -1,0 +1,84 @@
+"""The command line. Each command is a module that is imported when it is called; none imports torch before."""
+
+import sys
+
+import click
+
+from actrec_zoo._version import __version__
+from actrec_zoo.errors import ActrecZooError, InterruptedRun
+from actrec_zoo.plugin_manager import get_plugin_manager
+from actrec_zoo.spec import import_object
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+_COMMANDS = {
+    "list": "actrec_zoo.cli.list_models:command",
+    "info": "actrec_zoo.cli.info:command",
+    "plugins": "actrec_zoo.cli.plugins:command",
+    "demo-data": "actrec_zoo.cli.demo_data:command",
+    "train": "actrec_zoo.cli.train:command",
+    "eval": "actrec_zoo.cli.evaluate:command",
+    "predict": "actrec_zoo.cli.predict:command",
+}
+
+
+class _LazyGroup(click.Group):
+    """Commands by reference, then those of plugins."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return [*_COMMANDS, *(name for name in _plugin_commands() if name not in _COMMANDS)]
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        reference = _COMMANDS.get(name) or _plugin_commands().get(name)
+        command: click.Command | None = import_object(reference) if reference else None
+        return command
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 done and something was found, 2 bad input, 130 interrupted.",
+)
+@click.version_option(__version__, prog_name="actrec-zoo")
+def cli() -> None:
+    """Train, evaluate, load and share models for video action recognition."""
+
+
+def main() -> None:
+    """Run the command line; errors of the user's making end in one line and exit code 2."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        result = cli.main(prog_name="actrec-zoo", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except ActrecZooError as error:
+        click.echo(f"error: {error}", err=True)
+        return BAD_INPUT
+    except InterruptedRun as interruption:
+        click.echo(str(interruption), err=True)
+        return INTERRUPTED
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    finally:
+        _report_plugins()
+    return result if isinstance(result, int) else 0
+
+
+def _plugin_commands() -> dict[str, str]:
+    return {spec.name: spec.builder for _, spec in get_plugin_manager().collect("commands")}
+
+
+def _report_plugins() -> None:
+    """One line on stderr for each plugin that should work and does not, if plugins were looked at."""
+    if get_plugin_manager.cache_info().currsize and not sys.stderr.closed:
+        for plugin in get_plugin_manager().out_of_use():
+            click.echo(f"warning: plugin {plugin.name!r} is {plugin.status}: {plugin.error}", err=True)

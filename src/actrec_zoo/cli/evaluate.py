@@ -1,0 +1,51 @@
+"""`actrec-zoo eval`."""
+
+import json
+from typing import Any
+
+import click
+
+from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table
+
+
+@click.command("eval")
+@click.argument("model")
+@click.option("--data", required=True, metavar="DIR", help="Folder with a folder a class, or a CSV file path,label.")
+@click.option("--split", type=click.Choice(["test", "val", "train", "all"]), default="test", show_default=True)
+@click.option("--splits", metavar="DIR", help="Folder of split files; the run's own copy without it.")
+@click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--workers", type=click.IntRange(min=0), help="Decoding processes.")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")
+@click.option("--json", "as_json", is_flag=True, help="Print eval.json instead of tables.")
+def command(model: str, as_json: bool, **options: Any) -> None:
+    """Evaluate MODEL, a run folder or the name of a trained model."""
+    from actrec_zoo.api import evaluate
+
+    with ProgressDisplay() as display:
+        result = evaluate(model, track=display.track, **options)
+    if as_json:
+        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        _print_tables(result)
+
+
+def _print_tables(result: dict[str, Any]) -> None:
+    console = make_console()
+    per_class = make_table("class", ">precision", ">recall", ">videos")
+    for row in result["per_class"]:
+        per_class.add_row(row["label"], f"{row['precision']:.4f}", f"{row['recall']:.4f}", str(row["support"]))
+    console.print(per_class, markup=False)
+    levels = make_table("level", ">n", ">top-1", ">top-5", ">loss", "protocol")
+    for name in ("clip", "video"):
+        level = result[name]
+        loss = "-" if level["loss"] is None else f"{level['loss']:.4f}"
+        figures = (f"{level['top1']:.4f}", f"{level['top5']:.4f}", loss)
+        levels.add_row(name, str(level["n"]), *figures, result["protocol"][name])
+    console.print(levels)
+    console.print(
+        f"{result['model']}, split {result['protocol']['split']}: {result['n_used']} of {result['n_expected']} videos "
+        f"read, {result['n_failed']} failed (counted as wrong)"
+    )
+    for failure in result["failures"]:
+        console.print(f"failed: {failure['error']}", markup=False)

@@ -1,0 +1,71 @@
+"""`actrec-zoo predict`."""
+
+from __future__ import annotations
+
+import glob
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actrec_zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from actrec_zoo.classifier import VideoClassifier
+
+
+@click.command("predict")
+@click.argument("model")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(model: str, files: tuple[str, ...], top_k: int, device: str, as_json: bool) -> int:
+    """Say what happens in videos, folders of frames, or what a quoted pattern such as 'clips/*.mp4' matches."""
+    paths = _expand(files)
+    from actrec_zoo.devices import resolve_device
+    from actrec_zoo.loading import load
+
+    classifier = load(model, device=resolve_device(device))
+    results = [_predict(classifier, path, top_k) for path in paths]
+    if as_json:
+        click.echo(json.dumps(results, indent=2, ensure_ascii=False))
+    else:
+        _print(results)
+    failed = [result for result in results if "error" in result]
+    for result in failed:
+        click.echo(f"error: {result['error']}", err=True)
+    return 2 if failed else 0
+
+
+def _expand(files: tuple[str, ...]) -> list[Path]:
+    paths: list[Path] = []
+    for name in files:
+        matches = [Path(name)] if Path(name).exists() else [Path(match) for match in sorted(glob.glob(name))]  # noqa: PTH207
+        if not matches:
+            raise DataError(f"there is no video {name}")
+        paths += matches
+    return paths
+
+
+def _predict(classifier: VideoClassifier, path: Path, top_k: int) -> dict[str, object]:
+    try:
+        best = classifier.predict(path, top_k)
+    except DataError as error:
+        return {"path": str(path), "error": str(error)}
+    return {"path": str(path), "predictions": [{"label": label, "probability": p} for label, p in best]}
+
+
+def _print(results: list[dict[str, object]]) -> None:
+    from actrec_zoo.cli.display import make_console, make_table
+
+    table = make_table("video", "label", ">probability")
+    for result in results:
+        predictions = result.get("predictions", [])
+        assert isinstance(predictions, list)
+        for rank, prediction in enumerate(predictions):
+            table.add_row(
+                str(result["path"]) if rank == 0 else "", prediction["label"], f"{prediction['probability']:.4f}"
+            )
+    make_console().print(table, markup=False)

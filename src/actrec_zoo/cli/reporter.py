@@ -1,0 +1,57 @@
+"""What `actrec-zoo train` shows while it runs."""
+
+from rich.progress import TaskID
+
+from actrec_zoo.cli.display import ProgressDisplay
+from actrec_zoo.data.dataset import Failure
+from actrec_zoo.training.state import Callback, TrainingState
+
+
+class Reporter(Callback):
+    """A line an epoch, and a progress bar over its steps.
+
+    Args:
+        display: of the command.
+    """
+
+    def __init__(self, display: ProgressDisplay) -> None:
+        self._display = display
+        self._task: TaskID | None = None
+
+    def on_start(self, state: TrainingState) -> None:
+        """Say what trains, and where a resumed run goes on."""
+        if state.epoch or state.step:
+            self._print(f"resumed at epoch {state.epoch + 1}, step {state.step}")
+        trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
+        total = sum(p.numel() for p in state.model.parameters())
+        self._print(
+            f"{state.model.id}: {trained:,} of {total:,} parameters train, {len(state.model.labels)} classes, "
+            f"{state.steps} steps an epoch, on {state.model.device.type}"
+        )
+
+    def on_step(self, state: TrainingState) -> None:
+        """Move the bar."""
+        progress = self._display.progress
+        if self._task is None:
+            self._task = progress.add_task(f"Epoch {state.epoch + 1}/{state.config.epochs}", total=state.steps)
+        progress.update(self._task, completed=state.step)
+
+    def on_failure(self, state: TrainingState, failure: Failure) -> None:
+        """Name a video that cannot be read."""
+        self._print(f"skipped: {failure.error}")
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """One line an epoch."""
+        if self._task is not None:
+            self._display.progress.remove_task(self._task)
+            self._task = None
+        record = state.history[-1]
+        mark = "  best" if record is state.best else ""
+        self._print(
+            f"epoch {record.epoch:3d}/{state.config.epochs}  train loss {record.train_loss:.4f} "
+            f"top-1 {record.train_top1:.4f}  val loss {record.val_loss:.4f} top-1 {record.val_top1:.4f}  "
+            f"lr {record.lr:.2e}  {record.seconds:.1f} s{mark}"
+        )
+
+    def _print(self, line: str) -> None:
+        self._display.console.print(line, markup=False)

@@ -1,0 +1,78 @@
+"""`actrec-zoo train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table
+
+if TYPE_CHECKING:
+    from actrec_zoo.api import FinishedRun
+
+
+@click.command("train")
+@click.argument("model")
+@click.option("--data", required=True, metavar="DIR", help="Folder with a folder a class, or a CSV file path,label.")
+@click.option("--splits", metavar="DIR", help="Folder with train.csv, val.csv, test.csv; made 80/10/10 without it.")
+@click.option("--out", metavar="RUN", help="Folder of the run; runs/MODEL without it.")
+@click.option("--epochs", type=int)
+@click.option("--batch-size", type=int)
+@click.option("--lr", type=float, help="Learning rate.")
+@click.option("--frames", type=int, help="Frames a clip.")
+@click.option("--size", type=int, help="Input side in pixels.")
+@click.option("--sampling", metavar="S", help="Training clips: blocks, random or uniform.")
+@click.option("--trainable", multiple=True, metavar="PATTERN|@GROUP", help="What trains; may be repeated.")
+@click.option(
+    "--weights", metavar="REF", help="Where the weights start: pretrained (default), none, a run or hf:org/name."
+)
+@click.option("--backbone-weights", metavar="FILE", help="safetensors file for the backbone, instead of a download.")
+@click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any other setting; may be repeated.")
+@click.option("--config", metavar="FILE.toml", help="Settings from a file; flags win.")
+@click.option("--seed", type=int)
+@click.option("--device", metavar="auto|cpu|cuda|mps")
+@click.option("--workers", type=int, help="Decoding processes.")
+@click.option("--resume", is_flag=True, help="Continue the run in --out.")
+def command(
+    model: str,
+    data: str,
+    out: str | None,
+    config: str | None,
+    resume: bool,
+    assignments: tuple[str, ...],
+    trainable: tuple[str, ...],
+    **flags: Any,
+) -> None:
+    """Train MODEL on a folder of videos, leaving a run folder."""
+    from actrec_zoo.api import train
+    from actrec_zoo.cli.reporter import Reporter
+    from actrec_zoo.config import parse_assignment
+
+    settings = dict(parse_assignment(text) for text in assignments) | {k: v for k, v in flags.items() if v is not None}
+    if trainable:
+        settings["trainable"] = trainable
+    with ProgressDisplay() as display:
+        reporter = Reporter(display)
+        run = train(
+            model,
+            data,
+            out=out,
+            config=config,
+            resume=resume,
+            callbacks=[reporter],
+            track=display.track,
+            **settings,
+        )
+    _summarise(run, data)
+
+
+def _summarise(run: FinishedRun, data: str) -> None:
+    best = run.result.best
+    console = make_console()
+    table = make_table("run", ">best epoch", ">val top-1 (video)", ">val loss", ">unreadable videos")
+    table.add_row(
+        str(run.path), str(best.epoch), f"{best.val_top1:.4f}", f"{best.val_loss:.4f}", str(len(run.result.failures))
+    )
+    console.print(table)
+    console.print(f"Next: actrec-zoo eval {run.path} --data {data}")

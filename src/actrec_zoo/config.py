@@ -1,0 +1,222 @@
+"""Settings of a training run: defaults < the model's own < a TOML file < flags, and where each value is from."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from actrec_zoo.errors import ConfigError, did_you_mean
+from actrec_zoo.spec import InputSpec, ModelSpec
+
+MACHINE_KEYS = frozenset({"data", "splits", "device", "workers"})
+"""Settings that say where a run happens, not what it computes: a resumed run may change them."""
+
+
+class TrainConfig(BaseModel):
+    """Everything that decides a training run.
+
+    Attributes:
+        model: name or id.
+        data: folder or CSV file.
+        splits: folder with train.csv, val.csv and test.csv; None makes them.
+        ratios: shares of train, val and test, where they are made.
+        weights: `pretrained` (the model's default), one of its tags, `none`, or a reference to trained weights.
+        backbone_weights: safetensors file for the backbone, instead of a download.
+        options: architecture options that differ from the model's.
+        trainable: patterns over parameter names, or `@group`; None takes the model's.
+        epochs: passes over the training clips.
+        batch_size: clips a step.
+        optimizer: adam (weight decay in the gradient), adamw or sgd.
+        lr: learning rate.
+        lr_factors: factor on it, by group.
+        weight_decay: of the optimizer.
+        momentum: of sgd.
+        schedule: `constant`; `step` multiplies the rate by `gamma` after each of `milestones` epochs; `cosine`
+            lets it fall to zero.
+        milestones: epochs completed, for `step`.
+        gamma: for `step`.
+        warmup_epochs: linear rise of the rate at the start.
+        label_smoothing: of the cross-entropy.
+        frames: frames a clip; None takes the model's.
+        stride: between the frames of a clip; None takes the model's.
+        size: input side in pixels; None takes the model's.
+        views: clips a video under `uniform` sampling; None takes the model's.
+        sampling: training clips: `blocks`, `random` or `uniform`.
+        augment: augmentations by name, in order.
+        cache_features: run a frozen backbone once and train on its features; `auto` does so where it can.
+        objective: what a step computes.
+        trainer: the training loop.
+        seed: of everything random.
+        device: auto, cpu, cuda or mps.
+        workers: decoding processes; None takes one a core, at most 8.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    data: str
+    splits: str | None = None
+    ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    weights: str = "pretrained"
+    backbone_weights: str | None = None
+    options: dict[str, Any] = {}
+    trainable: tuple[str, ...] | None = None
+    epochs: int = Field(30, ge=1)
+    batch_size: int = Field(16, ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    lr: float = Field(1e-3, ge=0)
+    lr_factors: dict[str, float] = {}
+    weight_decay: float = Field(1e-4, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    schedule: Literal["constant", "step", "cosine"] = "constant"
+    milestones: tuple[int, ...] = ()
+    gamma: float = Field(0.1, gt=0)
+    warmup_epochs: float = Field(0, ge=0)
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    frames: int | None = Field(None, ge=1)
+    stride: int | None = Field(None, ge=1)
+    size: int | None = Field(None, ge=1)
+    views: int | None = Field(None, ge=1)
+    sampling: Literal["blocks", "random", "uniform"] = "random"
+    augment: tuple[str, ...] = ()
+    cache_features: Literal["auto", "on", "off"] = "auto"
+    objective: str = "classification"
+    trainer: str = "default"
+    seed: int = Field(0, ge=0)
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    workers: int | None = Field(None, ge=0)
+
+    def input_of(self, spec: ModelSpec) -> InputSpec:
+        """The model's input with this run's frames, stride, size, views and way of sampling."""
+        sized = spec.input.with_size(self.size) if self.size else spec.input
+        changes = {name: getattr(self, name) for name in ("frames", "stride", "views") if getattr(self, name)}
+        sampling: Literal["blocks", "uniform"] = "uniform" if self.sampling == "uniform" else "blocks"
+        return dataclasses.replace(sized, sampling=sampling, **changes)
+
+    def trainable_of(self, spec: ModelSpec) -> tuple[str, ...]:
+        """What trains: this run's patterns, or the model's."""
+        return self.trainable if self.trainable is not None else spec.trainable
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Settings from one place: a flat mapping, nested keys written with a dot (`options.heads`)."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A configuration and the origin of each value that is no default."""
+
+    config: TrainConfig
+    origins: Mapping[str, str]
+
+
+def resolve(spec: ModelSpec, layers: Iterable[Layer]) -> Resolved:
+    """Put settings together; later layers win.
+
+    Raises:
+        ConfigError: a key does not exist (the message has the nearest), or a value does not fit.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    model_defaults = Layer("model", {**spec.defaults, **_default_weights(spec)})
+    for layer in (model_defaults, *layers):
+        for key, value in flatten(layer.values).items():
+            _check_key(key, spec, layer.origin)
+            _set(values, key, value)
+            origins[key] = layer.origin
+    try:
+        return Resolved(TrainConfig(**values), origins)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, origins)) from error
+
+
+def read_toml(path: Path) -> Layer:
+    """Settings of a TOML file.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    try:
+        return Layer(path.name, tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"cannot read --config {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--config {path} is not valid TOML: {error}") from error
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of `--set`; the value is read as TOML, and as a string where it is none.
+
+    Raises:
+        ConfigError: there is no `=`.
+    """
+    key, separator, value = text.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {text!r} is not of the form key=value")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested settings as flat ones: `{"options": {"heads": 8}}` to `{"options.heads": 8}`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and key in ("options", "lr_factors"):
+            flat |= {f"{key}.{inner}": item for inner, item in value.items()}
+        else:
+            flat[key] = value
+    return flat
+
+
+def check_options(spec: ModelSpec, options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an architecture option that the model does not have."""
+    for name in options:
+        if name.split(".")[0] not in spec.options:
+            raise ConfigError(
+                f"{spec.name} has no option {name!r}.{did_you_mean(name, spec.options)} "
+                f"It has {', '.join(spec.options) or 'none'}."
+            )
+
+
+def _default_weights(spec: ModelSpec) -> dict[str, str]:
+    return {} if spec.weights else {"weights": "none"}
+
+
+def _check_key(key: str, spec: ModelSpec, origin: str) -> None:
+    head, _, rest = key.partition(".")
+    if head == "options" and rest:
+        check_options(spec, {rest: None})
+    elif head not in TrainConfig.model_fields or (rest and head != "lr_factors"):
+        known = [*TrainConfig.model_fields, *(f"options.{name}" for name in spec.options)]
+        raise ConfigError(f"there is no setting {key!r} ({origin}).{did_you_mean(key, known)}")
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    """Put a dotted key into nested dictionaries."""
+    *outer, last = key.split(".")
+    for name in outer:
+        inner = values.get(name)
+        values[name] = dict(inner) if isinstance(inner, Mapping) else {}
+        values = values[name]
+    values[last] = value
+
+
+def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
+    problems = []
+    for detail in error.errors():
+        key = ".".join(str(part) for part in detail["loc"])
+        origin = origins.get(key, origins.get(str(detail["loc"][0]), "default"))
+        problems.append(f"setting {key!r} ({origin}) is {detail['input']!r}: {detail['msg'].lower()}")
+    return "; ".join(problems)

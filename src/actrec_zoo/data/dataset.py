@@ -1,0 +1,230 @@
+"""Clips of a manifest as a map-style dataset, and batches of them in an order that (seed, epoch) alone decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Dataset as TorchDataset
+
+from actrec_zoo.data.decode import Source, open_source
+from actrec_zoo.data.manifest import IntArray, Manifest
+from actrec_zoo.data.sampling import ClipSampler
+from actrec_zoo.data.transforms import ClipTransform
+from actrec_zoo.errors import DataError
+
+Key = tuple[int, int]
+"""(epoch, index) of a clip."""
+
+
+class Clip(NamedTuple):
+    """One clip: frames uint8[T, 3, S, S] (RGB), class index, video index of the manifest, number of the view."""
+
+    frames: Tensor
+    label: int
+    video: int
+    view: int
+
+
+class Failure(NamedTuple):
+    """A video that cannot be used, and why."""
+
+    video: int
+    path: str
+    error: str
+
+
+class Dataset(Protocol):
+    """What the trainer and the evaluator need of data."""
+
+    classes: Sequence[str]
+
+    def __len__(self) -> int:
+        """Number of clips."""
+
+    def clip(self, index: int, epoch: int) -> Clip:
+        """Clip `index` of an epoch; raises DataError where the video cannot be read."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips stacked, and the videos that failed among those asked for.
+
+    Attributes:
+        inputs: uint8[B, T, 3, S, S], or features once a frozen backbone has run.
+        labels: int64[B].
+        videos: int64[B].
+        views: int64[B].
+        failures: videos whose clips are missing.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    videos: Tensor
+    views: Tensor
+    failures: tuple[Failure, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with inputs and labels on a device."""
+        return replace(
+            self,
+            inputs=self.inputs.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> Batch:
+        """The batch in page-locked memory, for DataLoader."""
+        return replace(self, inputs=self.inputs.pin_memory(), labels=self.labels.pin_memory())
+
+
+class ClipDataset(TorchDataset["Clip | Failure"]):
+    """Clips of some videos of a probed manifest.
+
+    Args:
+        manifest: with frame counts.
+        videos: indices into the manifest.
+        sampler: cuts videos into clips.
+        transform: resize, crop, augmentation.
+        seed: of everything random.
+    """
+
+    def __init__(
+        self, manifest: Manifest, videos: IntArray, sampler: ClipSampler, transform: ClipTransform, seed: int = 0
+    ) -> None:
+        self.manifest = manifest
+        self.classes = manifest.classes
+        self.videos = videos
+        self.sampler = sampler
+        self.transform = transform
+        self.seed = seed
+        self._ends = np.cumsum(sampler.clips_per_video(manifest.frames[videos]), dtype=np.int64)
+        self._open: tuple[int, Source] | None = None
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether every epoch sees the same pixels."""
+        return self.sampler.deterministic and self.transform.deterministic
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """Videos that the probe could not read; they have no clips."""
+        return tuple(
+            Failure(v, self.manifest.paths[v], self.manifest.errors[v])
+            for v in self.videos.tolist()
+            if v in self.manifest.errors
+        )
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Video index of the manifest and number of the view of clip `index`."""
+        position = int(np.searchsorted(self._ends, index, side="right"))
+        first = int(self._ends[position - 1]) if position else 0
+        return int(self.videos[position]), index - first
+
+    def clip(self, index: int, epoch: int) -> Clip:
+        """Clip `index` of an epoch, a pure function of (seed, epoch, index).
+
+        Raises:
+            DataError: the video cannot be read.
+        """
+        video, view = self.locate(index)
+        key = (self.seed, epoch, index)
+        numbers = self.sampler.frame_numbers(int(self.manifest.frames[video]), view, key)
+        frames = self.transform(self._source(video).read(numbers), key)
+        return Clip(frames, int(self.manifest.labels[video]), video, view)
+
+    def __getitem__(self, key: Key) -> Clip | Failure:
+        epoch, index = key
+        try:
+            return self.clip(index, epoch)
+        except DataError as error:
+            self._open = None
+            video, _ = self.locate(index)
+            return Failure(video, self.manifest.paths[video], str(error))
+
+    def __getstate__(self) -> dict[str, object]:
+        return self.__dict__ | {"_open": None}
+
+    def _source(self, video: int) -> Source:
+        """The video, kept open for the next clip of it."""
+        if self._open is None or self._open[0] != video:
+            self._open = (video, open_source(Path(self.manifest.path(video))))
+        return self._open[1]
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """Batches of (epoch, index): every clip once an epoch, none dropped, in an order drawn from (seed, epoch).
+
+    Args:
+        length: number of clips.
+        batch_size: clips in a batch; the last one may have fewer.
+        shuffle: random order, else by index.
+        seed: of the order.
+    """
+
+    def __init__(self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> None:
+        self.length = length
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.epoch = 0
+        self.first = 0
+
+    def start(self, epoch: int, first: int = 0) -> None:
+        """Go to batch `first` of an epoch."""
+        self.epoch, self.first = epoch, first
+
+    def __len__(self) -> int:
+        return -(-self.length // self.batch_size) - self.first
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+        for start in range(self.first * self.batch_size, self.length, self.batch_size):
+            yield [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
+
+
+def collate(items: Sequence[Clip | Failure]) -> Batch:
+    """Stack the clips of a batch; failures are kept beside them."""
+    clips = [item for item in items if isinstance(item, Clip)]
+    return Batch(
+        inputs=torch.stack([c.frames for c in clips]) if clips else torch.empty(0, dtype=torch.uint8),
+        labels=torch.tensor([c.label for c in clips], dtype=torch.int64),
+        videos=torch.tensor([c.video for c in clips], dtype=torch.int64),
+        views=torch.tensor([c.view for c in clips], dtype=torch.int64),
+        failures=tuple(item for item in items if isinstance(item, Failure)),
+    )
+
+
+def make_loader(
+    dataset: TorchDataset[Clip | Failure], batches: EpochBatches, *, workers: int, pin: bool = False
+) -> DataLoader[Batch]:
+    """A DataLoader that decodes in worker processes, which live as long as the loader."""
+    return DataLoader(
+        cast("TorchDataset[Batch]", dataset),
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin,
+        persistent_workers=workers > 0,
+        worker_init_fn=_ignore_interrupts,
+    )
+
+
+def _ignore_interrupts(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the main one decides when the workers end."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

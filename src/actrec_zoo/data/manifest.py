@@ -1,0 +1,157 @@
+"""The list of a data set's videos, as packed arrays that worker processes share."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actrec_zoo.errors import DataError
+
+IntArray = NDArray[np.int64]
+
+
+class Entry(NamedTuple):
+    """One video as a layout reader finds it: its path, its class, and its source group or an empty string."""
+
+    path: str
+    label: str
+    group: str = ""
+
+
+class PackedStrings(Sequence[str]):
+    """An immutable list of strings in two arrays, which forked workers do not copy.
+
+    Args:
+        texts: the strings.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
+        self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+        self._ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        position = index % len(self)
+        start = self._ends[position - 1] if position else 0
+        return self._bytes[start : self._ends[position]].tobytes().decode("utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Videos, their classes and source groups; nothing is decoded to make one.
+
+    Attributes:
+        root: folder that the paths are relative to.
+        classes: class names; a label is an index into them.
+        paths: of a video file or a folder of frames, with forward slashes.
+        labels: int64[N].
+        groups: int64[N], an index into `group_names`; -1 where no group is known.
+        group_names: names of the source groups.
+        skipped: how many things were passed over, by kind.
+        frames: int64[N], exact number of frames; -1 before the probe, 0 where the video cannot be read.
+        errors: why a video cannot be read, by index.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    paths: PackedStrings
+    labels: IntArray
+    groups: IntArray
+    group_names: PackedStrings
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    frames: IntArray
+    errors: Mapping[int, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_entries(cls, root: Path, entries: Iterable[Entry], skipped: Mapping[str, int] | None = None) -> Manifest:
+        """Pack entries; classes are sorted by name.
+
+        Raises:
+            DataError: there is no entry.
+        """
+        found = list(entries)
+        if not found:
+            raise DataError(f"{root} holds no videos. Expected {EXPECTED_LAYOUT}")
+        classes = tuple(sorted({entry.label for entry in found}))
+        group_names = sorted({entry.group for entry in found if entry.group})
+        class_index = {name: i for i, name in enumerate(classes)}
+        group_index = {name: i for i, name in enumerate(group_names)} | {"": -1}
+        return cls(
+            root=root,
+            classes=classes,
+            paths=PackedStrings(entry.path for entry in found),
+            labels=np.array([class_index[entry.label] for entry in found], dtype=np.int64),
+            groups=np.array([group_index[entry.group] for entry in found], dtype=np.int64),
+            group_names=PackedStrings(group_names),
+            skipped=dict(skipped or {}),
+            frames=np.full(len(found), -1, dtype=np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def path(self, index: int) -> Path:
+        """Where video `index` is on this machine."""
+        return self.root / self.paths[index]
+
+    def entry(self, index: int) -> Entry:
+        """Path, class name and group name of video `index`."""
+        group = int(self.groups[index])
+        label = self.classes[int(self.labels[index])]
+        return Entry(self.paths[index], label, self.group_names[group] if group >= 0 else "")
+
+    def with_groups(self, names: Mapping[int, str]) -> Manifest:
+        """The same videos with the groups of some of them set."""
+        entries = (self.entry(i)._replace(group=names[i]) if names.get(i) else self.entry(i) for i in range(len(self)))
+        packed = Manifest.from_entries(self.root, entries, self.skipped)
+        return dataclasses.replace(self, groups=packed.groups, group_names=packed.group_names)
+
+    def with_classes(self, classes: Sequence[str]) -> Manifest:
+        """The same videos with labels that index into `classes`.
+
+        Raises:
+            DataError: the data has a class that is not among them.
+        """
+        unknown = [name for name in self.classes if name not in classes]
+        if unknown:
+            raise DataError(
+                f"{self.root} has classes that the model does not know: {', '.join(unknown[:8])}. "
+                f"The model knows {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}"
+            )
+        order = np.array([list(classes).index(name) for name in self.classes], dtype=np.int64)
+        return dataclasses.replace(self, classes=tuple(classes), labels=order[self.labels])
+
+    def content_hash(self) -> str:
+        """Changes when a video is added, removed, moved or written again (path, size and time of each)."""
+        digest = hashlib.sha256(str(self.root.resolve()).encode("utf-8", "surrogateescape"))
+        for i in range(len(self)):
+            digest.update(self.paths[i].encode("utf-8", "surrogateescape"))
+            try:
+                status = self.path(i).stat()
+                digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+            except OSError:
+                digest.update(b"\0missing\n")
+        return digest.hexdigest()
+
+
+EXPECTED_LAYOUT = (
+    "CLASS/VIDEO_FOLDER/FRAMES.jpg, or CLASS/VIDEO_FILE.mp4, or a file manifest.csv with the columns path,label[,group]"
+)

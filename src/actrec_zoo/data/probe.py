@@ -1,0 +1,74 @@
+"""Counts the frames of every video once: in parallel, remembered under the manifest's content hash."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from actrec_zoo.data.decode import count_frames
+from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.errors import DataError, RunError
+from actrec_zoo.files import cache_folder, write_json
+
+T = TypeVar("T")
+Track = Callable[[Iterable[T], int, str], Iterable[T]]
+"""Shows progress over an iterable, given its length and a description."""
+
+
+def no_progress(items: Iterable[T], total: int, description: str) -> Iterable[T]:
+    """The `Track` that shows nothing."""
+    return items
+
+
+def probe(manifest: Manifest, track: Track[tuple[int, str]] = no_progress, cache: Path | None = None) -> Manifest:
+    """The manifest with the exact frame count of each video, and the error of each that cannot be read.
+
+    Args:
+        manifest: videos to count.
+        track: shows the progress.
+        cache: folder of remembered counts; by default in the user's cache folder.
+    """
+    file = (cache or cache_folder() / "frames") / f"{manifest.content_hash()}.json"
+    known = _read_cache(file, len(manifest))
+    if known is None:
+        known = _count_all(manifest, track)
+        with contextlib.suppress(RunError):  # a cache that cannot be written costs time, nothing else
+            write_json(file, [count if count else error for count, error in known])
+    counts = np.array([count for count, _ in known], dtype=np.int64)
+    errors = {i: error for i, (_, error) in enumerate(known) if error}
+    return dataclasses.replace(manifest, frames=counts, errors=errors)
+
+
+def _count_all(manifest: Manifest, track: Track[tuple[int, str]]) -> list[tuple[int, str]]:
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        counted = pool.map(lambda i: _count(manifest.path(i)), range(len(manifest)))
+        try:
+            return list(track(counted, len(manifest), "Counting frames"))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _count(path: Path) -> tuple[int, str]:
+    try:
+        return count_frames(path), ""
+    except (DataError, OSError) as error:
+        return 0, str(error)
+
+
+def _read_cache(file: Path, length: int) -> list[tuple[int, str]] | None:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(values, list) or len(values) != length:
+        return None
+    if not all(isinstance(value, int | str) for value in values):
+        return None
+    return [(value, "") if isinstance(value, int) else (0, value) for value in values]

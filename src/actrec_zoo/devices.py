@@ -1,0 +1,30 @@
+"""Which device a command runs on."""
+
+import os
+
+import torch
+
+from actrec_zoo.errors import ConfigError
+
+_MOST_WORKERS = 8
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: the device asked for is absent.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(device for device, there in available.items() if there))
+    if name not in available:
+        raise ConfigError(f"unknown device {name!r}: auto, {', '.join(available)}")
+    if not available[name]:
+        raise ConfigError(f"device {name!r} was asked for and there is none here: use --device auto or cpu")
+    return torch.device(name)
+
+
+def default_workers() -> int:
+    """Decoding processes when nothing is said: one a core that this process may use, at most 8."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_WORKERS)

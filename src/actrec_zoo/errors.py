@@ -1,0 +1,45 @@
+"""Errors a user can act on: each message names the file or option and says what to do next.
+
+The command line prints the message alone and exits with 2; Python callers catch `ActrecZooError`.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ActrecZooError(Exception):
+    """Root of every error that actrec-zoo raises on purpose."""
+
+
+class UnknownNameError(ActrecZooError):
+    """A model, option or component name that nothing is registered under."""
+
+
+class PluginError(ActrecZooError):
+    """A plugin that is broken, incompatible, or gave something it must not."""
+
+
+class ConfigError(ActrecZooError):
+    """A setting that does not exist or has a value that does not fit."""
+
+
+class DataError(ActrecZooError):
+    """A data set, split or video that cannot be used as it is."""
+
+
+class WeightsError(ActrecZooError):
+    """Weights that cannot be found, downloaded or fitted to a model."""
+
+
+class RunError(ActrecZooError):
+    """A run folder that cannot be written, read or continued."""
+
+
+class InterruptedRun(Exception):  # noqa: N818 (an interruption is no error)
+    """Ctrl-C during a run; the message says what was saved and how to go on."""
+
+
+def did_you_mean(name: str, candidates: Iterable[str], limit: int = 3) -> str:
+    """Return `" Did you mean a, b?"` for the candidates nearest to `name`, or an empty string."""
+    nearest = get_close_matches(name, list(candidates), n=limit, cutoff=0.5)
+    return f" Did you mean {', '.join(nearest)}?" if nearest else ""

@@ -1,0 +1,1 @@
+"""One evaluator for validation, `eval` and the card."""

@@ -1,0 +1,166 @@
+"""Gathers the scores of clips and says how good they are, clip by clip and video by video."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from actrec_zoo.data.dataset import Failure
+from actrec_zoo.data.manifest import IntArray
+from actrec_zoo.evaluation.metrics import TOP_K, confusion, in_top_k, per_class
+
+FORMAT = 1
+
+Metric = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
+"""Labels int64[N] and probabilities float64[N, K] of videos to a number."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """Figures over clips or over videos; ratios are 0..1.
+
+    Attributes:
+        n: how many were counted.
+        top1: share with the highest score on the true class.
+        top5: share with the true class among the five highest (all classes, where there are fewer).
+        loss: mean cross-entropy over those that could be read; None where none could.
+    """
+
+    n: int
+    top1: float
+    top5: float
+    loss: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalReport:
+    """The result of an evaluation; `to_dict` is eval.json.
+
+    Attributes:
+        labels: class names.
+        n_expected: videos that were to be evaluated.
+        n_used: videos that could be read.
+        n_failed: videos that could not; each counts as one wrong video and as no clip.
+        failures: path and error of those.
+        clip: figures over clips.
+        video: figures over videos, each the mean of the softmax of its clips.
+        per_class: precision, recall and support of each class, over videos.
+        confusion: videos, rows true, columns predicted, a last column for failed ones.
+        metrics: figures of plugins, over the videos that could be read.
+    """
+
+    labels: tuple[str, ...]
+    n_expected: int
+    n_used: int
+    n_failed: int
+    failures: list[dict[str, str]]
+    clip: Level
+    video: Level
+    per_class: list[dict[str, Any]]
+    confusion: list[list[int]]
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    def to_dict(self, *, model: str, protocol: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
+        """The report as eval.json holds it."""
+        return {
+            "format": FORMAT,
+            "model": model,
+            "protocol": dict(protocol),
+            **asdict(self),
+            "labels": list(self.labels),
+            "versions": dict(versions),
+        }
+
+
+class Evaluator(Protocol):
+    """Turns scores into a report. Each (video, view) counts once, however often it comes."""
+
+    def update(self, video_ids: Tensor, view_ids: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Add the scores of clips: int64[B], int64[B], float[B, K], int64[B]."""
+
+    def fail(self, failure: Failure) -> None:
+        """Note that a video cannot be read; its clips, before and after, do not count."""
+
+    def compute(self) -> EvalReport:
+        """The report on all that was added."""
+
+
+class VideoEvaluator:
+    """The evaluator of the zoo.
+
+    Args:
+        labels: class names.
+        videos: ids of the videos to evaluate, int64[N].
+        truth: their class indices, int64[N].
+        metrics: further metrics by name.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], videos: IntArray, truth: IntArray, metrics: Mapping[str, Metric] | None = None
+    ) -> None:
+        self._labels = tuple(labels)
+        self._truth = truth
+        self._metrics = dict(metrics or {})
+        self._row = {video: row for row, video in enumerate(videos.tolist())}
+        self._seen: set[tuple[int, int]] = set()
+        self._failures: dict[int, Failure] = {}
+        self._probabilities = np.zeros((len(videos), len(labels)), dtype=np.float64)
+        self._sums = np.zeros((len(videos), 4), dtype=np.float64)  # clips, top-1 hits, top-5 hits, loss
+
+    def update(self, video_ids: Tensor, view_ids: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """See `Evaluator.update`."""
+        log_probabilities = logits.detach().double().log_softmax(1).cpu().numpy()
+        truth = labels.cpu().numpy()
+        loss = -np.take_along_axis(log_probabilities, truth[:, None], axis=1)[:, 0]
+        top1, top5 = in_top_k(log_probabilities, truth, 1), in_top_k(log_probabilities, truth, TOP_K)
+        for i, key in enumerate(zip(video_ids.tolist(), view_ids.tolist(), strict=True)):
+            if key in self._seen:
+                continue
+            self._seen.add(key)
+            row = self._row[key[0]]
+            self._probabilities[row] += np.exp(log_probabilities[i])
+            self._sums[row] += (1, top1[i], top5[i], loss[i])
+
+    def fail(self, failure: Failure) -> None:
+        """See `Evaluator.fail`."""
+        self._failures.setdefault(self._row[failure.video], failure)
+
+    def compute(self) -> EvalReport:
+        """See `Evaluator.compute`."""
+        used = np.array([r not in self._failures and self._sums[r, 0] > 0 for r in range(len(self._truth))], dtype=bool)
+        probabilities = self._probabilities[used] / np.maximum(self._sums[used, :1], 1)
+        truth = self._truth[used]
+        predicted = np.full(len(self._truth), len(self._labels), dtype=np.int64)
+        predicted[used] = probabilities.argmax(axis=1)
+        clips = self._sums[used].sum(axis=0)
+        return EvalReport(
+            labels=self._labels,
+            n_expected=len(self._truth),
+            n_used=int(used.sum()),
+            n_failed=int((~used).sum()),
+            failures=[{"path": f.path, "error": f.error} for f in self._failures.values()],
+            clip=_level(int(clips[0]), clips[1], clips[2], clips[3], int(clips[0])),
+            video=self._video_level(probabilities, truth),
+            per_class=per_class(self._truth, predicted, self._labels),
+            confusion=confusion(self._truth, predicted, len(self._labels)),
+            metrics={name: float(metric(truth, probabilities)) for name, metric in self._metrics.items()},
+        )
+
+    def _video_level(self, probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> Level:
+        true = np.take_along_axis(probabilities, truth[:, None], axis=1)
+        loss = -np.log(np.maximum(true, np.finfo(np.float64).tiny)).sum()
+        top1 = in_top_k(probabilities, truth, 1).sum()
+        top5 = in_top_k(probabilities, truth, TOP_K).sum()
+        return _level(len(self._truth), top1, top5, loss, len(truth))
+
+
+def _level(n: int, top1: float, top5: float, loss: float, readable: int) -> Level:
+    return Level(
+        n=n,
+        top1=float(top1 / n) if n else 0.0,
+        top5=float(top5 / n) if n else 0.0,
+        loss=float(loss / readable) if readable else None,
+    )

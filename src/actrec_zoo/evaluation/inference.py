@@ -1,0 +1,61 @@
+"""Runs a model over a data set and hands its scores to an evaluator."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, make_loader
+from actrec_zoo.data.features import FeatureDataset
+from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.evaluation.evaluator import EvalReport, Metric, VideoEvaluator
+
+TrainingData = ClipDataset | FeatureDataset
+Forward = Callable[[Tensor], Tensor]
+
+
+def forward_of(model: VideoClassifier, data: TrainingData) -> Forward:
+    """What turns the inputs of a batch of `data` into logits."""
+    if isinstance(data, FeatureDataset):
+        return model.forward_head
+    return lambda clips: model(model.preprocess(clips))
+
+
+@torch.inference_mode()
+def run_evaluation(
+    model: VideoClassifier,
+    data: TrainingData,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    metrics: Mapping[str, Metric] | None = None,
+    track: Track[Batch] = no_progress,
+    check: Callable[[], None] = lambda: None,
+) -> EvalReport:
+    """Evaluate every clip of `data`, once.
+
+    Args:
+        model: left in evaluation mode.
+        data: clips, or features of them.
+        batch_size: clips at once.
+        workers: decoding processes.
+        metrics: further metrics by name.
+        track: shows the progress over batches.
+        check: called for every batch; may raise to stop.
+    """
+    model.eval()
+    evaluator = VideoEvaluator(model.labels, data.videos, data.manifest.labels[data.videos], metrics)
+    for failure in data.failures:
+        evaluator.fail(failure)
+    batches = EpochBatches(len(data), batch_size)
+    loader = make_loader(data, batches, workers=workers, pin=model.device.type == "cuda")
+    forward = forward_of(model, data)
+    for batch in track(loader, len(batches), "Evaluating"):
+        check()
+        for failure in batch.failures:
+            evaluator.fail(failure)
+        if len(batch):
+            logits = forward(batch.to(model.device).inputs)
+            evaluator.update(batch.videos, batch.views, logits, batch.labels)
+    return evaluator.compute()

@@ -1,0 +1,45 @@
+"""Metrics from the gathered scores, by scikit-learn."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+TOP_K = 5
+
+
+def in_top_k(scores: NDArray[Any], labels: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
+    """Whether the true class is among the `k` highest scores, bool[N]; with fewer classes than `k`, always.
+
+    A class that ties with the true one counts as better, so that equal scores earn nothing.
+    """
+    true = np.take_along_axis(scores, labels[:, None], axis=1)
+    better = (scores >= true).sum(axis=1) - 1
+    hit: NDArray[np.bool_] = better < min(k, scores.shape[1])
+    return hit
+
+
+def per_class(true: NDArray[np.int64], predicted: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Precision, recall and support of each class.
+
+    Args:
+        true: class indices, int64[N].
+        predicted: class indices; `len(labels)` for a video that failed, which is a miss for its class.
+        labels: class names.
+    """
+    precision, recall, _, support = precision_recall_fscore_support(
+        true, predicted, labels=range(len(labels)), zero_division=0
+    )
+    return [
+        {"label": label, "precision": float(p), "recall": float(r), "support": int(s)}
+        for label, p, r, s in zip(labels, precision, recall, support, strict=True)
+    ]
+
+
+def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> list[list[int]]:
+    """Counts, rows true, columns predicted, and a last column for failed videos."""
+    matrix = confusion_matrix(true, predicted, labels=range(classes + 1))
+    counts: list[list[int]] = matrix[:classes].tolist()
+    return counts

@@ -1,0 +1,100 @@
+"""Files written whole or not at all, and where the zoo keeps its own."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from actrec_zoo.errors import RunError
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it to `path`.
+
+    A reader sees the old file or the new one, never a part; a failure leaves the old one and no temporary file.
+
+    Raises:
+        RunError: the folder cannot be written or the disk is full; the message names the file and the reason.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(descriptor)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if _is_io_error(error):
+            raise RunError(f"cannot write {path}: {error}. Free some space or choose another folder.") from error
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically, as UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, indented, with a newline at the end."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        RunError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not valid JSON: {error}") from error
+
+
+def natural_order(names: Iterable[str]) -> list[str]:
+    """Sort names as people count: `frame2` before `frame10`."""
+    return sorted(names, key=_natural_key)
+
+
+def cache_folder() -> Path:
+    """Where things go that can be made again: `ACTREC_ZOO_CACHE`, else the user's cache folder."""
+    own = os.environ.get("ACTREC_ZOO_CACHE")
+    return Path(own) if own else _xdg("XDG_CACHE_HOME", ".cache") / "actrec-zoo"
+
+
+def data_folder() -> Path:
+    """Where the local store lives: `ACTREC_ZOO_HOME`, else the user's data folder."""
+    own = os.environ.get("ACTREC_ZOO_HOME")
+    return Path(own) if own else _xdg("XDG_DATA_HOME", ".local/share") / "actrec-zoo"
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / fallback)
+
+
+def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    parts = re.split(r"(\d+)", name)
+    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part]
+    return key, name
+
+
+def _is_io_error(error: BaseException) -> bool:
+    """safetensors reports a full disk as an error of its own, which is no OSError."""
+    return isinstance(error, OSError) or type(error).__name__ == "SafetensorError"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

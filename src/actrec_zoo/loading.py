@@ -1,0 +1,269 @@
+"""`load`: from a name, a folder or a reference to a model that can be used."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.config import check_options
+from actrec_zoo.errors import ConfigError, PluginError, UnknownNameError, WeightsError
+from actrec_zoo.hub import remote, store
+from actrec_zoo.hub.package import CONFIG_FILE, WEIGHTS_FILE, Package, read_package, require_weights
+from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import InputSpec, import_object
+from actrec_zoo.weights import load_strictly, read_safetensors
+
+_log = logging.getLogger(__name__)
+
+
+def load(
+    name: str | Path,
+    *,
+    weights: str | None = "auto",
+    num_classes: int | None = None,
+    device: str | torch.device | None = None,
+) -> VideoClassifier:
+    """A model, ready to predict.
+
+    Args:
+        name: name of a model, path of a run or model folder, or `hf:org/name[@revision]`.
+        weights: `auto`: trained ones, of the folder or Hub repository, or for a name those of the local store;
+            `pretrained`: the backbone's upstream weights, with a new head; None: random; else one of the model's
+            weight tags, or a path or `hf:` reference to trained weights of the same architecture.
+        num_classes: replace the classifier by a new one with so many classes, where they differ.
+        device: where the model is put; None is the CPU.
+
+    Returns:
+        The model in evaluation mode.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        WeightsError: no weights were found, or they do not fit.
+        RunError: the folder holds no model.
+
+    Example:
+        >>> import actrec_zoo
+        >>> model = actrec_zoo.load("tiny_conv3d", weights=None, num_classes=3)
+        >>> model.labels
+        ('0', '1', '2')
+    """
+    package = _package(name, weights)
+    if package is None:
+        model = _from_name(str(name), weights, num_classes)
+    elif weights == "auto":
+        model = _from_package(package, num_classes)
+    else:
+        registered = find_model(package)
+        labels = package.labels if num_classes in (None, len(package.labels)) else _numbered(num_classes)
+        model = create(registered, labels=labels, input=package.input, options=package.options, weights=weights)
+    return model.eval().to(device or "cpu")
+
+
+def locate(name: str | Path) -> Path | None:
+    """The folder of a trained model: a path, a pulled Hub repository, or the local store's run for a name."""
+    if str(name).startswith(remote.PREFIX):
+        return remote.pull(str(name))
+    if _is_path(name):
+        path = Path(name).expanduser()
+        return path.parent if path.name in (WEIGHTS_FILE, CONFIG_FILE) else path
+    return store.find(_find_by_name(str(name)).id)
+
+
+def create(
+    model: RegisteredModel,
+    *,
+    labels: Sequence[str],
+    input: InputSpec | None = None,  # noqa: A002 (the field's name in every format)
+    options: Mapping[str, Any] | None = None,
+    weights: str | None = None,
+    backbone_weights: Path | None = None,
+) -> VideoClassifier:
+    """Build a model for `labels` and give it its first weights; see `load` for `weights`.
+
+    Raises:
+        ConfigError: an option does not exist or does not fit.
+        WeightsError: the weights cannot be had or do not fit.
+    """
+    spec = model.spec
+    preprocessing = input or spec.input
+    weights = None if weights in (None, "none") else weights
+    tag = _tag(model, weights) if backbone_weights is None else None
+    resolved = resolve_options(model, preprocessing, options or {})
+    net = build(model, num_classes=len(labels), options=resolved, pretrained=tag)
+    classifier = VideoClassifier(
+        net, spec=spec, id=model.id, labels=labels, input=preprocessing, options=dict(options or {})
+    )
+    if backbone_weights is not None:
+        _load_backbone(classifier, backbone_weights)
+    elif weights is not None and tag is None:
+        _load_reference(classifier, weights)
+    return classifier
+
+
+def resolve_options(
+    model: RegisteredModel,
+    input: InputSpec,  # noqa: A002
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """All architecture options: the model's defaults, the given ones, and `frames` and `size` from the input."""
+    check_options(model.spec, options)
+    merged = dict(model.spec.options) | dict(options)
+    for name in ("frames", "size"):
+        if name in merged and merged[name] is None:
+            merged[name] = getattr(input, name)
+    return merged
+
+
+def build(
+    model: RegisteredModel, *, num_classes: int, options: Mapping[str, Any], pretrained: str | None = None
+) -> nn.Module:
+    """Call the model's builder.
+
+    Raises:
+        PluginError: the builder cannot be imported.
+        ConfigError: it refuses an option.
+        WeightsError: it cannot get the pretrained weights.
+    """
+    try:
+        builder = import_object(model.spec.builder)
+    except PluginError as error:
+        raise PluginError(f"plugin {model.plugin.name!r} of model {model.id!r} is broken: {error}") from error
+    try:
+        net: nn.Module = builder(num_classes=num_classes, pretrained=pretrained, **options)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{model.id} cannot be built with {dict(options)}: {error}") from error
+    return net
+
+
+def find_model(package: Package) -> RegisteredModel:
+    """The registered model of a package.
+
+    Raises:
+        UnknownNameError, PluginError: its plugin is not installed or does not work; the message names the
+            distribution to install.
+    """
+    try:
+        return get_registry().find(package.model)
+    except UnknownNameError as error:
+        distribution = package.plugin.get("distribution", "unknown")
+        raise UnknownNameError(
+            f"{package.folder} needs the model {package.model!r}: `pip install {distribution}`. {error}"
+        ) from error
+
+
+def _package(name: str | Path, weights: str | None) -> Package | None:
+    """The package that `name` stands for; a bare name has one only when trained weights are wanted."""
+    bare = not str(name).startswith(remote.PREFIX) and not _is_path(name)
+    if bare and weights != "auto":
+        return None
+    folder = locate(name)
+    if folder is None:
+        return None
+    if bare:
+        _log.info("%s: trained weights from the local store, %s", name, folder)
+    return read_package(folder)
+
+
+def _is_path(name: str | Path) -> bool:
+    """A bare name is a model, anything with a separator is a path: no name falls back to the other."""
+    text = str(name)
+    return isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~"))
+
+
+def _find_by_name(name: str) -> RegisteredModel:
+    try:
+        return get_registry().find(name)
+    except UnknownNameError as error:
+        if (Path(name) / CONFIG_FILE).is_file():
+            raise UnknownNameError(f"{error} For the folder of that name, write ./{name}") from error
+        raise
+
+
+def _from_name(name: str, weights: str | None, num_classes: int | None) -> VideoClassifier:
+    model = _find_by_name(name)
+    if weights == "auto":
+        pretrained = ', weights="pretrained" (the backbone\'s, with a new head)' if model.spec.weights else ""
+        raise WeightsError(
+            f"no trained weights of {model.spec.name!r} are in the local store. Train it with "
+            f"`actrec-zoo train {model.spec.name} --data DIR`, or load it with weights=None (random){pretrained}"
+        )
+    package = _reference_package(weights)
+    labels: Sequence[str] = _numbered(num_classes or model.spec.num_classes)
+    if package is not None and num_classes in (None, len(package.labels)):
+        labels = package.labels
+    return create(model, labels=labels, weights=weights, **_settings(package))
+
+
+def _settings(package: Package | None) -> dict[str, Any]:
+    return {} if package is None else {"input": package.input, "options": package.options}
+
+
+def _from_package(package: Package, num_classes: int | None) -> VideoClassifier:
+    model = find_model(package)
+    labels = package.labels if num_classes in (None, len(package.labels)) else _numbered(num_classes)
+    weights = require_weights(package)
+    classifier = create(model, labels=labels, input=package.input, options=package.options)
+    _load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
+    return classifier
+
+
+def _numbered(num_classes: int | None) -> tuple[str, ...]:
+    if num_classes is None or num_classes < 1:
+        raise ConfigError(f"num_classes must be at least 1, not {num_classes}")
+    return tuple(str(i) for i in range(num_classes))
+
+
+def _tag(model: RegisteredModel, weights: str | None) -> str | None:
+    """The builder's `pretrained` argument for `weights`, or None where they are a reference or nothing."""
+    tags = model.spec.weights
+    if weights == "pretrained":
+        if not tags:
+            raise WeightsError(f"{model.spec.name} has no pretrained weights: use `--weights none`")
+        return next(iter(tags))
+    if weights is None or weights in tags:
+        return weights
+    if weights.startswith(remote.PREFIX) or _is_path(weights):
+        return None
+    raise WeightsError(
+        f"{model.spec.name} has no weights {weights!r}: use {', '.join(('pretrained', *tags))}, none, "
+        "the path of a run, or hf:org/name"
+    )
+
+
+def _reference_package(weights: str | None) -> Package | None:
+    """The package that a weights reference names; None for a tag or a bare safetensors file."""
+    if weights is None or not (weights.startswith(remote.PREFIX) or _is_path(weights)):
+        return None
+    folder = locate(weights)
+    return read_package(folder) if folder is not None and folder.is_dir() else None
+
+
+def _load_reference(classifier: VideoClassifier, reference: str) -> None:
+    package = _reference_package(reference)
+    if package is None:
+        _load_trained(classifier, read_safetensors(Path(reference).expanduser()), reference, classifier.labels)
+    else:
+        weights = require_weights(package)
+        _load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
+
+
+def _load_trained(classifier: VideoClassifier, state: Mapping[str, Tensor], source: str, labels: Sequence[str]) -> None:
+    """Fill the whole network; where the labels differ, all but the classifier, which stays new."""
+    if tuple(labels) == classifier.labels:
+        load_strictly(classifier.net, state, source=source)
+        return
+    prefix = f"{classifier.spec.classifier}."
+    own = {k: v for k, v in classifier.net.state_dict().items() if k.startswith(prefix)}
+    kept = {k: v for k, v in state.items() if not k.startswith(prefix)}
+    load_strictly(classifier.net, kept | own, source=source)
+
+
+def _load_backbone(classifier: VideoClassifier, file: Path) -> None:
+    spec = classifier.spec
+    ignore = tuple(pattern for ref in spec.weights.values() for pattern in ref.ignore_keys)
+    backbone = classifier.net.get_submodule(spec.backbone)
+    load_strictly(backbone, read_safetensors(file), source=f"--backbone-weights {file}", ignore=ignore)

@@ -1,0 +1,101 @@
+"""Parts that plugins share."""
+
+import math
+from typing import Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from actrec_zoo.errors import ConfigError
+
+Readout = Literal["flatten", "cls", "mean"]
+
+
+def sinusoidal_positions(length: int, width: int, like: Tensor) -> Tensor:
+    """Sinusoidal position codes (Vaswani et al. 2017), [length, width], on the device and dtype of `like`."""
+    position = torch.arange(length, device=like.device, dtype=torch.float32).unsqueeze(1)
+    half = (width + 1) // 2
+    rate = torch.exp(torch.arange(half, device=like.device) * (-2.0 * math.log(10000.0) / width))
+    codes = torch.stack((torch.sin(position * rate), torch.cos(position * rate)), dim=2).flatten(1)
+    return codes[:, :width].to(like.dtype)
+
+
+class TokenHead(nn.Module):
+    """A transformer encoder over the tokens of one clip, a readout and a linear classifier.
+
+    Attention runs over the tokens of a clip (`batch_first`), never over the clips of a batch.
+
+    Args:
+        width: size of a token, D.
+        num_classes: size of the output, K.
+        tokens: number of tokens without the class token, N; needed by the readout `flatten` alone.
+        layers: encoder layers.
+        heads: attention heads; has to divide the width.
+        feedforward: width of the feed-forward part; None takes D.
+        dropout: of the encoder layers.
+        readout: `flatten` concatenates all tokens, `cls` takes the class token, `mean` averages the tokens.
+        class_token: put a learnable token first (always with the readout `cls`).
+        positions: add sinusoidal position codes.
+
+    Raises:
+        ConfigError: the heads do not divide the width, or `flatten` has no fixed number of tokens.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        num_classes: int,
+        *,
+        tokens: int | None = None,
+        layers: int = 1,
+        heads: int = 8,
+        feedforward: int | None = None,
+        dropout: float = 0.3,
+        readout: Readout = "flatten",
+        class_token: bool = False,
+        positions: bool = False,
+    ) -> None:
+        super().__init__()
+        if width % heads:
+            raise ConfigError(f"heads={heads} does not divide the token width {width}: choose a divisor")
+        if readout not in ("flatten", "cls", "mean"):
+            raise ConfigError(f"unknown readout {readout!r}: flatten, cls or mean")
+        if readout == "flatten" and tokens is None:
+            raise ConfigError("readout 'flatten' needs a fixed number of tokens: set a token grid, or use 'mean'")
+        self.readout = readout
+        self.positions = positions
+        with_class_token = class_token or readout == "cls"
+        self.class_token = nn.Parameter(torch.randn(1, 1, width) * 0.02) if with_class_token else None
+        self.encoder = nn.Sequential(
+            *(
+                nn.TransformerEncoderLayer(
+                    width, heads, feedforward or width, dropout, activation="gelu", batch_first=True
+                )
+                for _ in range(layers)
+            )
+        )
+        self.tokens = None if tokens is None else tokens + with_class_token
+        read = width * (self.tokens or 1) if readout == "flatten" else width
+        self.classifier = nn.Linear(read, num_classes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens [B, N, D] to logits [B, K]."""
+        if self.class_token is not None:
+            tokens = torch.cat((self.class_token.expand(len(tokens), -1, -1), tokens), dim=1)
+        if self.readout == "flatten" and tokens.shape[1] != self.tokens:
+            raise ConfigError(
+                f"readout 'flatten' was built for {self.tokens} tokens and got {tokens.shape[1]}: "
+                "use as many frames as the model was built for, or readout 'cls' or 'mean'"
+            )
+        if self.positions:
+            tokens = tokens + sinusoidal_positions(tokens.shape[1], tokens.shape[2], tokens)
+        return cast(Tensor, self.classifier(self._read(self.encoder(tokens))))
+
+    def _read(self, tokens: Tensor) -> Tensor:
+        match self.readout:
+            case "flatten":
+                return tokens.flatten(1)
+            case "cls":
+                return tokens[:, 0]
+            case _:
+                return tokens.mean(dim=1)

@@ -1,0 +1,1 @@
+"""From a model and clips to a run folder."""

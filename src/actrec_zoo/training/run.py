@@ -1,0 +1,172 @@
+"""The folder of a run: what is in it, when it may be used, when it is taken back."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, flatten
+from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.splits import Splits, write_splits
+from actrec_zoo.errors import ActrecZooError, ConfigError, RunError
+from actrec_zoo.files import read_json, write_atomically, write_json
+from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config
+from actrec_zoo.training.checkpoint import BEST, LAST
+
+RUN_FILE = "run.json"
+_FORMAT = 1
+_NOT_COMPARED = MACHINE_KEYS | {"model"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk: run.json, config.json, splits/, checkpoints/, history.csv, and when it has finished
+    model.safetensors and README.md.
+
+    Attributes:
+        path: of the folder.
+        fresh: whether this process made it.
+    """
+
+    path: Path
+    fresh: bool
+
+    @property
+    def splits(self) -> Path:
+        """The run's copy of its splits."""
+        return self.path / "splits"
+
+    @property
+    def features(self) -> Path:
+        """Where features of a frozen backbone lie during the run."""
+        return self.path / "features"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The state to go on from."""
+        return self.path / "checkpoints" / LAST
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to resume."""
+        return self.last_checkpoint.is_file()
+
+    def begin(
+        self,
+        resolved: Resolved,
+        model: VideoClassifier,
+        plugin: Mapping[str, str],
+        manifest: Manifest,
+        splits: Splits,
+    ) -> None:
+        """Write what is known before the first step.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        write_splits(self.splits, manifest, splits)
+        write_json(
+            self.path / RUN_FILE,
+            {
+                "format": _FORMAT,
+                "config": resolved.config.model_dump(mode="json"),
+                "origins": dict(resolved.origins),
+                "skipped": dict(manifest.skipped),
+                "versions": library_versions(),
+            },
+        )
+        write_config(self.path, model, plugin)
+
+    def finish(self) -> None:
+        """Make the weights of the best epoch the run's weights.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        best = self.path / "checkpoints" / BEST
+        write_atomically(self.path / WEIGHTS_FILE, lambda file: shutil.copyfile(best, file))
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Leave nothing behind when a run fails before its first checkpoint, and no features ever."""
+        try:
+            yield
+        except ActrecZooError:
+            if self.fresh and not self.has_checkpoint:
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
+        finally:
+            shutil.rmtree(self.features, ignore_errors=True)
+
+    def settings(self) -> Layer:
+        """The settings that an earlier process began this run with.
+
+        Raises:
+            RunError: run.json cannot be read.
+        """
+        values = read_json(self.path / RUN_FILE)
+        if not isinstance(values, dict) or not isinstance(values.get("config"), dict):
+            raise RunError(f"{self.path / RUN_FILE} is not the record of a run")
+        config: dict[str, Any] = {k: v for k, v in values["config"].items() if v is not None}
+        return Layer("run", config)
+
+
+def open_run(name: str, out: Path | None, *, resume: bool) -> RunFolder:
+    """Choose the folder of a run; nothing is written yet.
+
+    Args:
+        name: of the model, for the default `runs/<name>`, with a number when that exists.
+        out: folder that was asked for.
+        resume: whether an existing run there is to be continued.
+
+    Raises:
+        RunError: `out` exists and is not to be continued, or is no run.
+    """
+    if out is None:
+        if resume:
+            raise RunError("--resume needs --out: say which run to continue")
+        return RunFolder(_unused(Path("runs") / name), fresh=True)
+    if not out.exists():
+        _require_folder_above(out)
+        return RunFolder(out, fresh=True)
+    if not resume:
+        raise RunError(f"--out {out} exists: choose another folder, or continue that run with --resume")
+    if not (out / RUN_FILE).is_file():
+        raise RunError(f"--out {out} is no run to resume: it has no {RUN_FILE}")
+    return RunFolder(out, fresh=False)
+
+
+def refuse_changes(before: Layer, after: Resolved) -> None:
+    """Check that a resumed run has the settings it began with.
+
+    Raises:
+        ConfigError: a setting that decides the result differs; it is named.
+    """
+    now = flatten({k: v for k, v in after.config.model_dump(mode="json").items() if v is not None})
+    then = flatten(before.values)
+    changed = sorted(
+        key for key in now.keys() | then.keys() if key not in _NOT_COMPARED and now.get(key) != then.get(key)
+    )
+    if changed:
+        listed = ", ".join(f"{key} {then.get(key)} -> {now.get(key)}" for key in changed)
+        raise ConfigError(f"a resumed run keeps its settings, and these differ: {listed}. Start a new run for them.")
+
+
+def _unused(path: Path) -> Path:
+    number = 2
+    candidate = path
+    while candidate.exists():
+        candidate = path.with_name(f"{path.name}-{number}")
+        number += 1
+    return candidate
+
+
+def _require_folder_above(out: Path) -> None:
+    above = next(parent for parent in out.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise RunError(f"--out {out} cannot be made: {above} is a file")

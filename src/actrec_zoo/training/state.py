@@ -1,0 +1,169 @@
+"""Where a training run stands, and who is told."""
+
+import signal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.config import TrainConfig
+from actrec_zoo.data.dataset import Failure
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One row of history.csv: `val_*` are video-level, `train_top1` is over clips in training mode."""
+
+    epoch: int
+    train_loss: float
+    train_top1: float
+    val_loss: float
+    val_top1: float
+    lr: float
+    seconds: float
+
+    @property
+    def rank(self) -> tuple[float, float, int]:
+        """Greater is better: top-1, then loss, then the earliest."""
+        return self.val_top1, -self.val_loss, -self.epoch
+
+
+class Running:
+    """Sums of an epoch's figures, kept on the device so that no step waits for them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._sums = torch.zeros(3, device=device)  # clips, loss, top-1 hits
+
+    def add(self, clips: int, loss: Tensor, top1: Tensor) -> None:
+        """Add a batch: its size and its mean loss and accuracy."""
+        self._sums += clips * torch.stack((torch.ones_like(loss), loss, top1)).detach()
+
+    def means(self) -> tuple[float, float]:
+        """Loss and top-1 so far."""
+        clips, loss, top1 = self._sums.tolist()
+        return loss / max(clips, 1), top1 / max(clips, 1)
+
+    def save(self) -> list[float]:
+        """The sums as plain numbers."""
+        values: list[float] = self._sums.tolist()
+        return values
+
+    def restore(self, values: list[float]) -> None:
+        """Go on from saved sums."""
+        self._sums.copy_(torch.tensor(values))
+
+
+@dataclass
+class TrainingState:
+    """Everything that a checkpoint has to hold.
+
+    Attributes:
+        model: with the current weights.
+        optimizer: with its state.
+        config: of the run.
+        running: sums of the current epoch.
+        epoch: epochs completed.
+        step: steps completed in the current epoch.
+        steps: steps an epoch.
+        seconds: time spent in the current epoch before it was interrupted.
+        history: completed epochs.
+        best: the best of them.
+        failures: videos that could not be read so far, by video index.
+    """
+
+    model: VideoClassifier
+    optimizer: Optimizer
+    config: TrainConfig
+    running: Running
+    steps: int
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
+    history: list[EpochRecord] = field(default_factory=list)
+    best: EpochRecord | None = None
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+
+class Callback:
+    """A listener to training; override what is needed."""
+
+    def on_start(self, state: TrainingState) -> None:
+        """Before the first step; may restore `state`."""
+
+    def on_step(self, state: TrainingState) -> None:
+        """After every step."""
+
+    def on_failure(self, state: TrainingState, failure: Failure) -> None:
+        """A video cannot be read; once a video."""
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        """After validation; the epoch is the last of `state.history`."""
+
+    def on_interrupt(self, state: TrainingState) -> None:
+        """After Ctrl-C, at the end of a step."""
+
+
+class Callbacks(Callback):
+    """Several callbacks as one, told in their order."""
+
+    def __init__(self, callbacks: Iterable[Callback]) -> None:
+        self._callbacks = tuple(callbacks)
+
+    def on_start(self, state: TrainingState) -> None:
+        for callback in self._callbacks:
+            callback.on_start(state)
+
+    def on_step(self, state: TrainingState) -> None:
+        for callback in self._callbacks:
+            callback.on_step(state)
+
+    def on_failure(self, state: TrainingState, failure: Failure) -> None:
+        for callback in self._callbacks:
+            callback.on_failure(state, failure)
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        for callback in self._callbacks:
+            callback.on_epoch_end(state)
+
+    def on_interrupt(self, state: TrainingState) -> None:
+        for callback in self._callbacks:
+            callback.on_interrupt(state)
+
+
+class InterruptFlag:
+    """Turns the first Ctrl-C into a flag that is looked at between steps; the second one interrupts at once.
+
+    Outside the main thread, where Python delivers no signals, it stays unset.
+    """
+
+    def __init__(self) -> None:
+        self.set = False
+        self._previous: Any = None
+
+    def __enter__(self) -> "InterruptFlag":
+        try:
+            self._previous = signal.signal(signal.SIGINT, self._note)
+        except ValueError:
+            self._previous = None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if the flag is set."""
+        if self.set:
+            raise KeyboardInterrupt
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.set:
+            raise KeyboardInterrupt
+        self.set = True

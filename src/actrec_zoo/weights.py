@@ -1,0 +1,119 @@
+"""Weights from files and from torchvision, loaded strictly: what does not fit is listed, never skipped."""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import cast
+from urllib.error import URLError
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torchvision import models
+
+from actrec_zoo.errors import ConfigError, WeightsError, did_you_mean
+
+_TORCHVISION_TAGS = {"imagenet": "IMAGENET1K_V1", "kinetics400": "KINETICS400_V1"}
+_LISTED = 8
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        WeightsError: the file is missing or is not safetensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"there is no weights file {path}")
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+
+
+def load_strictly(
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    *,
+    source: str,
+    ignore: Iterable[str] = (),
+    assign: bool = False,
+) -> None:
+    """Fill `module` from `state`; every key and shape has to fit.
+
+    Args:
+        module: what is filled.
+        state: tensors by key of the module.
+        source: names the origin in the error.
+        ignore: patterns of keys in `state` that the module may lack.
+        assign: use the tensors themselves instead of copying them (for a module on the meta device).
+
+    Raises:
+        WeightsError: keys are missing or left over, or shapes differ; they are listed.
+    """
+    own = module.state_dict()
+    patterns = tuple(ignore)
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    extra = [k for k in state if k not in own and not any(fnmatchcase(k, p) for p in patterns)]
+    misfit = [
+        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own
+        if key in state and state[key].shape != own[key].shape
+    ]
+    problems = [
+        _listing(kind, keys)
+        for kind, keys in (("missing", missing), ("unexpected", extra), ("of another shape", misfit))
+        if keys
+    ]
+    if problems:
+        raise WeightsError(f"{source} does not fit the model. {' '.join(problems)}")
+    counters = {k: torch.zeros_like(v, device="cpu") for k, v in own.items() if k not in state}
+    module.load_state_dict({k: v for k, v in state.items() if k in own} | counters, strict=True, assign=assign)
+
+
+def torchvision_model(name: str, *, pretrained: str | None = None, **arguments: object) -> nn.Module:
+    """A torchvision model by its builder's name, optionally with upstream's weights.
+
+    Args:
+        name: such as `resnet50` or `r3d_18`.
+        pretrained: `imagenet` or `kinetics400`; None leaves torchvision's random initialisation.
+        arguments: passed to torchvision's builder.
+
+    Raises:
+        ConfigError: torchvision has no such model, or refuses the arguments.
+        WeightsError: the weights cannot be downloaded; the message names the address and the ways on.
+    """
+    names = [*models.list_models(models), *models.list_models(models.video)]
+    if name not in names:
+        raise ConfigError(f"torchvision has no backbone {name!r}.{did_you_mean(name, names)}")
+    try:
+        net = cast(nn.Module, models.get_model(name, weights=None, **arguments))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"torchvision cannot build {name!r} with {arguments}: {error}") from error
+    if pretrained is not None:
+        load_strictly(net, _torchvision_state(name, pretrained), source=f"torchvision's {pretrained} weights")
+    return net
+
+
+def _torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
+    available = {member.name: member for member in models.get_model_weights(name)}
+    member = available.get(_TORCHVISION_TAGS.get(tag, ""))
+    if member is None:
+        raise WeightsError(f"torchvision has no {tag!r} weights for {name!r}; it has {', '.join(available)}")
+    try:
+        return cast(
+            dict[str, Tensor],
+            member.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True),
+        )
+    except (URLError, OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"cannot download the pretrained weights {member.url}: {getattr(error, 'reason', error)}. "
+            "Without them: `--weights none` starts from random weights, and `--backbone-weights FILE.safetensors` "
+            "takes a file that you have."
+        ) from error
+
+
+def _listing(kind: str, keys: list[str]) -> str:
+    more = f" and {len(keys) - _LISTED} more" if len(keys) > _LISTED else ""
+    return f"{len(keys)} {kind}: {', '.join(keys[:_LISTED])}{more}."
