@@ -54,7 +54,7 @@ class TrainConfig(BaseModel):
         trainer: the training loop.
         seed: of everything random.
         device: auto, cpu, cuda or mps.
-        workers: decoding processes; None takes one a core, at most 8.
+        workers: decoding processes; None takes one a core but one, at most 8.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

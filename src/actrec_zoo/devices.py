@@ -26,5 +26,6 @@ def resolve_device(name: str) -> torch.device:
 
 
 def default_workers() -> int:
-    """Decoding processes when nothing is said: one a core that this process may use, at most 8."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_WORKERS)
+    """Decoding processes when nothing is said: one a core but one, which the main process computes on; at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(max(1, cores - 1), _MOST_WORKERS)

@@ -5,6 +5,7 @@ from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from actrec_zoo.errors import ConfigError
 
@@ -36,6 +37,9 @@ class TokenHead(nn.Module):
         readout: `flatten` concatenates all tokens, `cls` takes the class token, `mean` averages the tokens.
         class_token: put a learnable token first (always with the readout `cls`).
         positions: add sinusoidal position codes.
+        project: width of the encoder where it is not that of the tokens; a linear layer leads there.
+        center: layer-normalise each token and subtract the mean over the clip's tokens, which removes what does not
+            change, such as the background.
 
     Raises:
         ConfigError: the heads do not divide the width, or `flatten` has no fixed number of tokens.
@@ -54,8 +58,13 @@ class TokenHead(nn.Module):
         readout: Readout = "flatten",
         class_token: bool = False,
         positions: bool = False,
+        project: int | None = None,
+        center: bool = False,
     ) -> None:
         super().__init__()
+        self.center = center
+        self.projection = nn.Linear(width, project) if project else None
+        width = project or width
         if width % heads:
             raise ConfigError(f"heads={heads} does not divide the token width {width}: choose a divisor")
         if readout not in ("flatten", "cls", "mean"):
@@ -80,6 +89,11 @@ class TokenHead(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens [B, N, D] to logits [B, K]."""
+        if self.center:
+            tokens = functional.layer_norm(tokens, tokens.shape[-1:])
+            tokens = tokens - tokens.mean(dim=1, keepdim=True)
+        if self.projection is not None:
+            tokens = self.projection(tokens)
         if self.class_token is not None:
             tokens = torch.cat((self.class_token.expand(len(tokens), -1, -1), tokens), dim=1)
         if self.readout == "flatten" and tokens.shape[1] != self.tokens:

@@ -8,15 +8,12 @@ import dataclasses
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Literal
 
 from actrec_zoo.errors import ConfigError, PluginError
 
 Sampling = Literal["blocks", "uniform"]
 Interpolation = Literal["bilinear", "bicubic", "nearest"]
-
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def import_object(reference: str) -> Any:
@@ -176,15 +173,15 @@ class ModelSpec:
     input: InputSpec
     parameters: int
     num_classes: int = 25
-    options: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    options: Mapping[str, Any] = field(default_factory=dict)
     any_frames: bool = False
     backbone: str = "backbone"
     head: str = "head"
     classifier: str = "head.classifier"
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: _NOTHING)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trainable: tuple[str, ...] = ("*",)
-    defaults: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    weights: Mapping[str, WeightsRef] = field(default_factory=lambda: _NOTHING)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, WeightsRef] = field(default_factory=dict)
     reference: Reference | None = None
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()

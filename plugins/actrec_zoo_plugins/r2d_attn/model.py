@@ -53,6 +53,8 @@ def build(
     feedforward: int | None = None,
     dropout: float = 0.3,
     readout: Readout = "flatten",
+    project: int | None = None,
+    center: bool = False,
 ) -> FrameTransformer:
     """Build a frame-wise CNN with class token, sinusoidal positions and a transformer encoder over time.
 
@@ -63,10 +65,12 @@ def build(
         backbone_args: further arguments of torchvision's builder, such as `width_mult` of MobileNetV2.
         frames: T, which the readout `flatten` fixes.
         layers: encoder layers.
-        heads: attention heads, a divisor of the backbone's feature width.
-        feedforward: width of the feed-forward part; None takes the feature width.
+        heads: attention heads, a divisor of the encoder's width.
+        feedforward: width of the feed-forward part; None takes the encoder's width.
         dropout: in the encoder.
         readout: `flatten`, or `cls` or `mean` for any number of frames.
+        project: width of the encoder where it is not that of the features.
+        center: normalise each frame's features and subtract their mean over the clip.
 
     Raises:
         ConfigError: an option has a value that does not fit.
@@ -84,6 +88,8 @@ def build(
         readout=readout,
         class_token=True,
         positions=True,
+        project=project,
+        center=center,
     )
     return FrameTransformer(net, head)
 

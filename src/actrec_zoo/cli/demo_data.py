@@ -7,7 +7,7 @@ import click
 
 @click.command("demo-data")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--scenes", type=click.IntRange(min=1), default=30, show_default=True, help="Videos a class.")
+@click.option("--scenes", type=click.IntRange(min=1), default=40, show_default=True, help="Videos a class.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def command(folder: Path, scenes: int, seed: int) -> None:
     """Write "motion shapes", a small generated data set, to FOLDER.

@@ -7,8 +7,8 @@ from typing import Protocol
 import av
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms.v2 import functional
 
 from actrec_zoo.data.layouts import IMAGE_SUFFIXES, list_frames
@@ -82,9 +82,9 @@ class FrameFolder:
             raise DataError(f"{self.path} has {len(self._names)} frames, no frame {number}")
         file = self.path / self._names[number]
         try:
-            data = torch.from_numpy(np.fromfile(file, dtype=np.uint8))
-            return torch.as_tensor(decode_image(data, mode=ImageReadMode.RGB))
-        except (OSError, RuntimeError, ValueError) as error:
+            with Image.open(file) as image:
+                return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"cannot decode {file}: {_first_line(error)}") from error
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchvision.io import write_jpeg
+from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from actrec_zoo.data.layouts import MANIFEST_NAME
@@ -46,7 +46,7 @@ MOTIONS: dict[str, Motion] = {
 """The classes."""
 
 
-def write_motion_shapes(folder: Path, *, scenes: int = 30, seed: int = 0) -> int:
+def write_motion_shapes(folder: Path, *, scenes: int = 40, seed: int = 0) -> int:
     """Write the data set as JPEG frame folders, `<class>/<scene>/<frame>.jpg`, with a manifest.csv.
 
     Args:
@@ -97,8 +97,7 @@ def _write_scene(folder: Path, scene: int, seed: int) -> list[tuple[str, str, st
         name = f"{motion}/scene{scene:03d}"
         (folder / name).mkdir(parents=True)
         for number, frame in enumerate(render(motion, scene, seed)):
-            image = torch.from_numpy(frame).permute(2, 0, 1)
-            write_jpeg(image, str(folder / name / f"{number}.jpg"), quality=JPEG_QUALITY)
+            Image.fromarray(frame).save(folder / name / f"{number}.jpg", quality=JPEG_QUALITY)
         rows.append((name, motion, f"scene{scene:03d}"))
     return rows
 
