@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import check_options
-from actrec_zoo.errors import ConfigError, PluginError, UnknownNameError, WeightsError
+from actrec_zoo.errors import ActrecZooError, ConfigError, PluginError, UnknownNameError, WeightsError
 from actrec_zoo.hub import remote, store
 from actrec_zoo.hub.package import CONFIG_FILE, WEIGHTS_FILE, Package, read_package, require_weights
 from actrec_zoo.registry import RegisteredModel, get_registry
@@ -70,7 +70,7 @@ def locate(name: str | Path) -> Path | None:
     if _is_path(name):
         path = Path(name).expanduser()
         return path.parent if path.name in (WEIGHTS_FILE, CONFIG_FILE) else path
-    return store.find(_find_by_name(str(name)).id)
+    return store.find(get_registry().find(str(name)).id)
 
 
 def create(
@@ -169,22 +169,23 @@ def _package(name: str | Path, weights: str | None) -> Package | None:
 
 
 def _is_path(name: str | Path) -> bool:
-    """A bare name is a model, anything with a separator is a path: no name falls back to the other."""
+    """Anything with a separator is a path, and so is a model folder that is not called like a model."""
     text = str(name)
-    return isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~"))
+    if isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~")):
+        return True
+    return (Path(text) / CONFIG_FILE).is_file() and not _is_model(text)
 
 
-def _find_by_name(name: str) -> RegisteredModel:
+def _is_model(name: str) -> bool:
     try:
-        return get_registry().find(name)
-    except UnknownNameError as error:
-        if (Path(name) / CONFIG_FILE).is_file():
-            raise UnknownNameError(f"{error} For the folder of that name, write ./{name}") from error
-        raise
+        get_registry().find(name)
+    except ActrecZooError:
+        return False
+    return True
 
 
 def _from_name(name: str, weights: str | None, num_classes: int | None) -> VideoClassifier:
-    model = _find_by_name(name)
+    model = get_registry().find(name)
     if weights == "auto":
         pretrained = ', weights="pretrained" (the backbone\'s, with a new head)' if model.spec.weights else ""
         raise WeightsError(
