@@ -52,7 +52,7 @@ class TinyConv3d(nn.Module):
         return self.forward_head(self.forward_features(clips))
 
 
-def build(*, num_classes: int, pretrained: str | None = None, width: int = 24, dropout: float = 0.1) -> TinyConv3d:
+def build(*, num_classes: int, pretrained: str | None = None, width: int = 24, dropout: float = 0.0) -> TinyConv3d:
     """Build the model; see `TinyConv3d`.
 
     Raises:

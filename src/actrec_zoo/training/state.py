@@ -17,7 +17,10 @@ from actrec_zoo.data.dataset import Failure
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """One row of history.csv: `val_*` are video-level, `train_top1` is over clips in training mode."""
+    """One row of history.csv.
+
+    `val_*` are video-level, `train_*` over the clips as they were trained on, `lr` is the rate of the last step.
+    """
 
     epoch: int
     train_loss: float

@@ -121,12 +121,10 @@ class _Loop:
         started = time.perf_counter() - state.seconds
         self._batches.start(state.epoch, state.step)
         set_training_mode(state.model)
-        lr = self._set_lr()
         try:
             for batch in self._loader:
                 for failure in batch.failures:
                     self.note_failure(failure)
-                lr = self._set_lr()
                 if len(batch):
                     self._step(batch.to(state.model.device))
                 state.step += 1
@@ -147,8 +145,8 @@ class _Loop:
             self._note_failed_path(failed["path"], failed["error"])
         loss, top1 = state.running.means()
         val_loss = report.video.loss if report.video.loss is not None else float("inf")
-        seconds = time.perf_counter() - started
-        self._finish(EpochRecord(state.epoch + 1, loss, top1, val_loss, report.video.top1, lr, seconds))
+        seconds, last_lr = time.perf_counter() - started, self._lr_at(state.steps - 1)
+        self._finish(EpochRecord(state.epoch + 1, loss, top1, val_loss, report.video.top1, last_lr, seconds))
 
     def note_failure(self, failure: Failure) -> None:
         """Count a video that cannot be read, once.
@@ -176,6 +174,7 @@ class _Loop:
 
     def _step(self, batch: Any) -> None:
         state = self._state
+        self._set_lr()
         torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step)))
         loss, figures = self._objective(self._forward, batch)
         state.optimizer.zero_grad(set_to_none=True)
@@ -183,12 +182,15 @@ class _Loop:
         state.optimizer.step()
         state.running.add(len(batch), loss.detach(), figures.get("top1", torch.zeros_like(loss)))
 
-    def _set_lr(self) -> float:
-        state = self._state
-        rate = state.config.lr * lr_factor(state.config, state.epoch, state.step, state.steps)
-        for group in state.optimizer.param_groups:
+    def _set_lr(self) -> None:
+        rate = self._lr_at(self._state.step)
+        for group in self._state.optimizer.param_groups:
             group["lr"] = rate * group["lr_factor"]
-        return rate
+
+    def _lr_at(self, step: int) -> float:
+        """Learning rate at a step of the current epoch."""
+        state = self._state
+        return state.config.lr * lr_factor(state.config, state.epoch, step, state.steps)
 
     def _finish(self, record: EpochRecord) -> None:
         state = self._state

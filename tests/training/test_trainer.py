@@ -1,0 +1,252 @@
+"""Training end to end on real frames: what is left on disk, exact resume, what a frozen backbone costs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import actrec_zoo
+from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
+from actrec_zoo.training.state import Callback, EpochRecord, TrainingState
+from tests.conftest import moving_square, write_frames
+
+TINY: dict[str, Any] = {
+    "options.width": 4,
+    "size": 32,
+    "frames": 4,
+    "stride": 1,
+    "workers": 0,
+    "device": "cpu",
+    "batch_size": 4,
+}
+FROZEN: dict[str, Any] = TINY | {"trainable": ("@head",), "sampling": "blocks"}
+
+
+class InterruptAt(Callback):
+    """Presses Ctrl-C after so many steps in all."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def on_step(self, state: TrainingState) -> None:
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+class Count(Callback):
+    """Counts steps."""
+
+    steps = 0
+
+    def on_step(self, state: TrainingState) -> None:
+        self.steps += 1
+
+
+def rows(run: Path, without: str = "seconds") -> list[dict[str, str]]:
+    with (run / "history.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != without} for row in csv.DictReader(file)]
+
+
+def test_a_run_folder_holds_what_the_formats_promise(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=2, **TINY)
+    names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
+    assert names == {
+        "README.md",
+        "checkpoints/best.safetensors",
+        "checkpoints/last.safetensors",
+        "config.json",
+        "history.csv",
+        "model.safetensors",
+        "plots/history.png",
+        "run.json",
+        "splits/test.csv",
+        "splits/train.csv",
+        "splits/val.csv",
+    }
+    header = (run.path / "history.csv").read_text().splitlines()[0]
+    assert header == "epoch,train_loss,train_top1,val_loss,val_top1,lr,seconds"
+    record = json.loads((run.path / "run.json").read_text())
+    assert record["config"]["epochs"] == 2 and record["origins"]["epochs"] == "flag"
+    assert record["origins"]["optimizer"] == "model" and "seed" not in record["origins"]
+    best = load_file(run.path / "checkpoints" / "best.safetensors")
+    assert all(torch.equal(best[k], v) for k, v in run.model.net.state_dict().items())
+
+
+def test_the_model_learns_which_way_the_square_moves(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=25, lr=0.01, **TINY)
+    assert run.result.history[-1].train_loss < 0.3
+    report = actrec_zoo.evaluate(run.path, squares, split="all", workers=0, device="cpu")
+    assert report["video"]["top1"] >= 0.9
+    found = actrec_zoo.load("tiny_conv3d").predict(squares / "left" / "clip0")
+    assert found[0][0] == "left" and sum(p for _, p in found) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(squares: Path, tmp_path: Path) -> None:
+    runs = [
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / str(n), epochs=2, **TINY | {"workers": n})
+        for n in (0, 2)
+    ]
+    first, second = ((run.path / "model.safetensors").read_bytes() for run in runs)
+    assert first == second
+    other = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "other", epochs=2, **TINY | {"seed": 1})
+    assert (other.path / "model.safetensors").read_bytes() != first
+
+
+@pytest.mark.parametrize("settings", [TINY, TINY | {"optimizer": "sgd"}, FROZEN], ids=["adamw", "sgd", "features"])
+@pytest.mark.parametrize("steps", [1, 4, 6, 11])
+def test_an_interrupted_and_resumed_run_ends_in_the_same_bytes(
+    squares: Path, tmp_path: Path, steps: int, settings: dict[str, Any]
+) -> None:
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", epochs=3, **settings)
+    with pytest.raises(InterruptedRun, match="--resume"):
+        actrec_zoo.train(
+            "tiny_conv3d", squares, out=tmp_path / "cut", epochs=3, callbacks=[InterruptAt(steps)], **settings
+        )
+    assert not (tmp_path / "cut" / "model.safetensors").exists()
+    count = Count()
+    cut = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True, callbacks=[count])
+    total = whole.result.history[-1].epoch * len(range(0, _clips(settings), 4))
+    assert count.steps == total - steps
+    for name in ("model.safetensors", "checkpoints/best.safetensors"):
+        assert (cut.path / name).read_bytes() == (whole.path / name).read_bytes()
+    last = [load_file(run.path / "checkpoints" / "last.safetensors") for run in (whole, cut)]
+    assert all(torch.equal(last[0][k], last[1][k]) for k in last[0])
+    assert rows(cut.path) == rows(whole.path)
+
+
+def _clips(settings: dict[str, Any]) -> int:
+    return 16 * (3 if settings.get("sampling") == "blocks" else 1)
+
+
+def test_resume_without_a_checkpoint_starts_afresh(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    before = (run.path / "model.safetensors").read_bytes()
+    shutil.rmtree(run.path / "checkpoints")
+    again = actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True)
+    assert (again.path / "model.safetensors").read_bytes() == before
+
+
+def test_resume_refuses_other_settings_and_another_model(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    with pytest.raises(ConfigError, match="epochs 1 -> 5"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True, epochs=5)
+    with pytest.raises(ConfigError, match="not of r3d:r3d"):
+        actrec_zoo.train("r3d", squares, out=run.path, resume=True)
+
+
+def test_resume_names_a_damaged_checkpoint(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    (run.path / "checkpoints" / "last.safetensors").write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"last\.safetensors"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True)
+
+
+def test_features_give_the_same_training_as_the_whole_network(squares: Path, tmp_path: Path) -> None:
+    histories = []
+    for cache in ("on", "off"):
+        run = actrec_zoo.train(
+            "tiny_conv3d", squares, out=tmp_path / cache, epochs=3, lr=0.01, **FROZEN | {"cache_features": cache}
+        )
+        assert not (run.path / "features").exists()
+        histories.append(run.result.history)
+    for cached, live in zip(*histories, strict=True):
+        assert cached.train_loss == pytest.approx(live.train_loss, rel=1e-4)
+        assert cached.val_loss == pytest.approx(live.val_loss, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [({"trainable": ("*",)}, "more than the head"), ({"sampling": "random"}, "differ from epoch to epoch")],
+)
+def test_features_asked_for_in_vain_are_an_error(
+    squares: Path, tmp_path: Path, settings: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **FROZEN | settings | {"cache_features": "on"})
+    assert not (tmp_path / "run").exists()
+
+
+def test_frozen_weights_and_statistics_do_not_move(squares: Path, tmp_path: Path) -> None:
+    settings = FROZEN | {"cache_features": "off", "augment": ("horizontal_flip",), "lr": 0.1}
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=2, **settings)
+    torch.manual_seed(0)
+    start = actrec_zoo.get_spec("tiny_conv3d")
+    fresh = _fresh(start.name)
+    for name, tensor in run.model.net.state_dict().items():
+        assert torch.equal(tensor, fresh[name]) == name.startswith("backbone."), name
+
+
+def _fresh(name: str) -> dict[str, torch.Tensor]:
+    from actrec_zoo.loading import create
+    from actrec_zoo.registry import get_registry
+
+    return dict(create(get_registry().find(name), labels=["left", "right"], options={"width": 4}).net.state_dict())
+
+
+def test_the_best_epoch_is_by_top1_then_loss_then_the_earliest() -> None:
+    def record(epoch: int, top1: float, loss: float) -> EpochRecord:
+        return EpochRecord(epoch, 0.0, 0.0, loss, top1, 0.0, 0.0)
+
+    history = [record(1, 0.5, 0.9), record(2, 0.6, 0.8), record(3, 0.6, 0.7), record(4, 0.6, 0.7), record(5, 0.5, 0.1)]
+    assert max(history, key=lambda r: r.rank).epoch == 3
+
+
+def broken_copy(squares: Path, folder: Path, broken: int) -> Path:
+    """The data set with one damaged JPEG in the middle of some videos."""
+    shutil.copytree(squares, folder)
+    for number in range(broken):
+        frame = folder / ("left", "right")[number % 2] / f"clip{number}" / "2.jpg"
+        frame.write_bytes(frame.read_bytes()[:200])
+    return folder
+
+
+def test_a_few_unreadable_videos_are_skipped_named_and_counted(squares: Path, tmp_path: Path) -> None:
+    data = broken_copy(squares, tmp_path / "data", broken=2)
+    run = actrec_zoo.train("tiny_conv3d", data, out=tmp_path / "run", epochs=2, **FROZEN)
+    report = actrec_zoo.evaluate(run.path, data, split="all", workers=0, device="cpu")
+    assert report["n_failed"] == 2 and report["n_used"] == 18 and report["n_expected"] == 20
+    assert {f["path"] for f in report["failures"]} == {"left/clip0", "right/clip1"}
+    assert all("2.jpg" in f["error"] for f in report["failures"])
+    assert report["clip"]["n"] == 18 * 3 and report["video"]["n"] == 20
+    assert sum(row[-1] for row in report["confusion"]) == 2
+    assert {f.path for f in run.result.failures} <= {"left/clip0", "right/clip1"}
+
+
+def test_too_many_unreadable_videos_stop_training_and_leave_nothing(squares: Path, tmp_path: Path) -> None:
+    data = broken_copy(squares, tmp_path / "data", broken=10)
+    for settings in (TINY | {"frames": 12}, FROZEN):
+        with pytest.raises(DataError, match="more than the 3 allowed"):
+            actrec_zoo.train("tiny_conv3d", data, out=tmp_path / "run", epochs=30, **settings)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_last_batch_of_one_clip_is_trained_on(tmp_path: Path) -> None:
+    for label, step in (("left", -2), ("right", 2)):
+        for number in range(3):
+            write_frames(tmp_path / "data" / label / f"clip{number}", moving_square(6, step=step, start=number))
+    run = actrec_zoo.train("tiny_conv3d", tmp_path / "data", out=tmp_path / "run", epochs=2, **TINY | {"batch_size": 1})
+    assert run.result.last.epoch == 2
+
+
+def test_a_step_schedule_shows_in_the_history(squares: Path, tmp_path: Path) -> None:
+    schedule = {"schedule": "step", "milestones": (1, 2), "lr": 1.0, "lr_factors.backbone": 0.5, "warmup_epochs": 0}
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=3, **TINY | schedule)
+    assert [record.lr for record in run.result.history] == pytest.approx([1, 0.1, 0.01])
+
+
+def test_augmentations_by_name(squares: Path, tmp_path: Path) -> None:
+    augment = ("random_crop", "horizontal_flip", "rotation")
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY | {"augment": augment})
+    assert json.loads((run.path / "run.json").read_text())["config"]["augment"] == list(augment)
+    with Image.open(run.path / "plots" / "history.png") as picture:
+        assert picture.width > 100
