@@ -15,7 +15,7 @@ from actrec_zoo.data.layouts import IMAGE_SUFFIXES, list_frames
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.errors import DataError
 
-_ONE_FRAME_A_PACKET = frozenset({"h264", "hevc", "vp8", "vp9", "av1", "mjpeg"})
+_ONE_FRAME_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg"})
 
 
 class Source(Protocol):
@@ -44,7 +44,8 @@ def count_frames(path: Path) -> int:
     """Exact number of frames, without decoding where the codec allows it.
 
     Container headers are not asked: they are off by one or two in most files. A packet of the codecs listed here
-    is a frame; other codecs (MPEG-4 part 2 with its packed and skipped frames) are decoded.
+    is a frame. Decoded are other codecs (MPEG-4 part 2 with its packed and skipped frames, VP8 with its invisible
+    ones), and files that are cut in the middle of a group of pictures, whose first frames the decoder drops.
 
     Raises:
         DataError: the video cannot be opened, or holds no frame.
@@ -71,11 +72,9 @@ class FrameFolder:
 
     def read(self, numbers: IntArray) -> Tensor:
         """See `Source.read`; a frame of another size than the first is resized to it."""
-        frames = {int(number): self._decode(int(number)) for number in dict.fromkeys(numbers.tolist())}
-        ordered = [frames[int(number)] for number in numbers]
-        height, width = ordered[0].shape[-2:]
-        same = (f if f.shape[-2:] == (height, width) else functional.resize(f, [height, width]) for f in ordered)
-        return torch.stack(list(same))
+        wanted = numbers.tolist()
+        frames = {number: self._decode(number) for number in dict.fromkeys(wanted)}
+        return _stack([frames[number] for number in wanted])
 
     def _decode(self, number: int) -> Tensor:
         if number >= len(self._names):
@@ -103,7 +102,7 @@ class VideoFile:
         self._next = 0
 
     def read(self, numbers: IntArray) -> Tensor:
-        """See `Source.read`."""
+        """See `Source.read`; a frame of another size than the first is resized to it."""
         wanted = set(numbers.tolist())
         if min(wanted) < self._next:
             self._frames.close()
@@ -119,11 +118,13 @@ class VideoFile:
                 self._next += 1
         except (av.FFmpegError, ValueError) as error:
             raise DataError(f"cannot decode {self.path} at frame {self._next}: {_first_line(error)}") from error
-        return torch.stack([found[number] for number in numbers.tolist()])
+        return _stack([found[number] for number in numbers.tolist()])
 
     def _decode(self) -> Generator[av.VideoFrame]:
         with av.open(str(self.path)) as container:
-            yield from container.decode(_video_stream(container, self.path))
+            stream = _video_stream(container, self.path)
+            stream.codec_context.thread_count = 1  # worker processes are the parallel part, and forking loses threads
+            yield from container.decode(stream)
 
 
 def is_video_path(path: Path) -> bool:
@@ -138,7 +139,12 @@ def _count_video_frames(path: Path) -> int:
         with av.open(str(path)) as container:
             stream = _video_stream(container, path)
             if stream.codec_context.name in _ONE_FRAME_A_PACKET:
-                return sum(1 for packet in container.demux(stream) if packet.size and not packet.is_discard)
+                shown = (p for p in container.demux(stream) if p.size and not p.is_discard)
+                keyframes = [p.is_keyframe for p in shown]
+                if not keyframes or keyframes[0]:
+                    return len(keyframes)
+        with av.open(str(path)) as container:
+            stream = _video_stream(container, path)
             stream.thread_type = "AUTO"
             return sum(1 for _ in container.decode(stream))
     except (av.FFmpegError, OSError, ValueError) as error:
@@ -148,7 +154,15 @@ def _count_video_frames(path: Path) -> int:
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     if not container.streams.video:
         raise DataError(f"{path} has no video stream")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise DataError(f"{path} has a video codec that cannot be decoded")
+    return stream
+
+
+def _stack(frames: list[Tensor]) -> Tensor:
+    size = list(frames[0].shape[-2:])
+    return torch.stack([f if list(f.shape[-2:]) == size else functional.resize(f, size) for f in frames])
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ import csv
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
 from actrec_zoo.data.manifest import EXPECTED_LAYOUT, Entry, Manifest
@@ -112,7 +112,7 @@ def read_csv(file: Path) -> Iterator[tuple[int, Entry]]:
             for row in rows:
                 if not row["path"] or not row["label"]:
                     raise DataError(f"{file}, line {rows.line_num}: path or label is empty")
-                yield rows.line_num, Entry(row["path"], row["label"], row.get("group") or "")
+                yield rows.line_num, Entry(PurePath(row["path"]).as_posix(), row["label"], row.get("group") or "")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"cannot read {file}: {error}") from error
 

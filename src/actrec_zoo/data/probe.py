@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -12,7 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from actrec_zoo.data.decode import count_frames
-from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.errors import DataError, RunError
 from actrec_zoo.files import cache_folder, write_json
 
@@ -29,27 +29,33 @@ def no_progress(items: Iterable[T], total: int, description: str) -> Iterable[T]
 def probe(manifest: Manifest, track: Track[tuple[int, str]] = no_progress, cache: Path | None = None) -> Manifest:
     """The manifest with the exact frame count of each video, and the error of each that cannot be read.
 
+    A video that could not be read is tried again the next time: the reason may lie outside of it.
+
     Args:
         manifest: videos to count.
         track: shows the progress.
         cache: folder of remembered counts; by default in the user's cache folder.
     """
     file = (cache or cache_folder() / "frames") / f"{manifest.content_hash()}.json"
-    known = _read_cache(file, len(manifest))
-    if known is None:
-        known = _count_all(manifest, track)
-        with contextlib.suppress(RunError):  # a cache that cannot be written costs time, nothing else
-            write_json(file, [count if count else error for count, error in known])
-    counts = np.array([count for count, _ in known], dtype=np.int64)
-    errors = {i: error for i, (_, error) in enumerate(known) if error}
+    counts = _read_cache(file, len(manifest))
+    unknown = np.flatnonzero(counts == 0).tolist()
+    if not unknown:
+        return dataclasses.replace(manifest, frames=counts, errors={})
+    errors = {}
+    for index, (count, error) in zip(unknown, _count_all(manifest, unknown, track), strict=True):
+        counts[index] = count
+        if error:
+            errors[index] = error
+    with contextlib.suppress(RunError):  # a cache that cannot be written costs time, nothing else
+        write_json(file, counts.tolist())
     return dataclasses.replace(manifest, frames=counts, errors=errors)
 
 
-def _count_all(manifest: Manifest, track: Track[tuple[int, str]]) -> list[tuple[int, str]]:
+def _count_all(manifest: Manifest, videos: Sequence[int], track: Track[tuple[int, str]]) -> list[tuple[int, str]]:
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        counted = pool.map(lambda i: _count(manifest.path(i)), range(len(manifest)))
+        counted = pool.map(lambda i: _count(manifest.path(i)), videos)
         try:
-            return list(track(counted, len(manifest), "Counting frames"))
+            return list(track(counted, len(videos), "Counting frames"))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -62,13 +68,13 @@ def _count(path: Path) -> tuple[int, str]:
         return 0, str(error)
 
 
-def _read_cache(file: Path, length: int) -> list[tuple[int, str]] | None:
+def _read_cache(file: Path, length: int) -> IntArray:
+    """The counts that are remembered, 0 where none is."""
+    nothing = np.zeros(length, dtype=np.int64)
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
+        return nothing
     if not isinstance(values, list) or len(values) != length:
-        return None
-    if not all(isinstance(value, int | str) for value in values):
-        return None
-    return [(value, "") if isinstance(value, int) else (0, value) for value in values]
+        return nothing
+    return np.array(values, dtype=np.int64) if all(type(v) is int and v >= 0 for v in values) else nothing
