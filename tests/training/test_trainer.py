@@ -151,6 +151,29 @@ def test_resume_names_a_damaged_checkpoint(squares: Path, tmp_path: Path) -> Non
         actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True)
 
 
+class FillDisk(Callback):
+    """Fills the disk after the first epoch's checkpoint."""
+
+    def __init__(self, ballast: Path) -> None:
+        self.ballast = ballast
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        free = shutil.disk_usage(self.ballast.parent).free
+        self.ballast.write_bytes(b"\0" * free)
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(squares: Path, small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    with pytest.raises(RunError, match=r"cannot write .*safetensors.*Free some space"):
+        actrec_zoo.train(
+            "tiny_conv3d", squares, out=small_disk / "run", epochs=3, callbacks=[FillDisk(ballast)], **TINY
+        )
+    assert not list(small_disk.rglob("*.tmp"))
+    ballast.unlink()
+    run = actrec_zoo.train("tiny_conv3d", squares, out=small_disk / "run", resume=True)
+    assert [record.epoch for record in run.result.history] == [1, 2, 3]
+
+
 def test_features_give_the_same_training_as_the_whole_network(squares: Path, tmp_path: Path) -> None:
     histories = []
     for cache in ("on", "off"):

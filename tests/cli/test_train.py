@@ -1,0 +1,304 @@
+"""`train`, `eval` and `predict` as a user types them, and every kind of bad input."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import SMALL, Outcome, moving_square, write_frames, write_video
+
+Invoke = Callable[..., Outcome]
+ONCE = (*SMALL, "--epochs", "1", "--workers", "0", "--device", "cpu")
+
+
+@pytest.fixture
+def run(squares: Path, tmp_path: Path, invoke: Invoke) -> Path:
+    """A finished run of one epoch."""
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *ONCE)
+    assert outcome.code == 0, outcome.err
+    return tmp_path / "run"
+
+
+def assert_refused(outcome: Outcome, *words: object) -> None:
+    """Exit code 2 and one clear line that names what is wrong."""
+    assert outcome.code == 2
+    lines = outcome.err.strip().splitlines()
+    assert lines[-1].startswith("error: ") and "Traceback" not in outcome.err
+    for word in words:
+        assert str(word) in lines[-1]
+
+
+def test_train_eval_predict(squares: Path, run: Path, invoke: Invoke) -> None:
+    outcome = invoke("eval", run, "--data", squares, "--workers", "0")
+    assert outcome.code == 0
+    assert "2 of 2 videos read" in outcome.out and "mean of the softmax" in outcome.out
+    report = json.loads((run / "eval.json").read_text())
+    assert list(report)[:3] == ["format", "model", "protocol"] and report["format"] == 1
+    assert set(report) >= {"labels", "n_expected", "n_used", "n_failed", "failures", "clip", "video", "versions"}
+    assert set(report["per_class"][0]) == {"label", "precision", "recall", "support"}
+    assert [len(row) for row in report["confusion"]] == [3, 3]
+    assert report["protocol"]["split"] == "test" and report["protocol"]["frames"] == 4
+
+    outcome = invoke("predict", run, squares / "left" / "clip0", str(squares / "right" / "*"), "--json")
+    found = json.loads(outcome.out)
+    assert outcome.code == 0 and len(found) == 11
+    assert sum(p["probability"] for p in found[0]["predictions"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_eval_prints_json_alone(squares: Path, run: Path, invoke: Invoke) -> None:
+    outcome = invoke("eval", run, "--data", squares, "--split", "all", "--json", "--workers", "0")
+    assert json.loads(outcome.out) == json.loads((run / "eval.json").read_text())
+    assert json.loads(outcome.out)["n_expected"] == 20
+
+
+def test_eval_finds_the_run_by_the_name_of_the_model(squares: Path, run: Path, invoke: Invoke) -> None:
+    outcome = invoke("eval", "tiny_conv3d", "--data", squares, "--workers", "0")
+    assert outcome.code == 0 and (run / "eval.json").is_file()
+
+
+def test_eval_does_not_depend_on_batch_size_or_workers(squares: Path, run: Path, invoke: Invoke) -> None:
+    reports = [
+        json.loads(
+            invoke("eval", run, "--data", squares, "--split", "all", "--json", "--batch-size", b, "--workers", w).out
+        )
+        for b, w in ((1, 0), (7, 2), (64, 0))
+    ]
+    for other in reports[1:]:
+        assert other["confusion"] == reports[0]["confusion"]
+        for level in ("clip", "video"):
+            assert other[level] == pytest.approx(reports[0][level], rel=1e-5)
+
+
+def test_predict_agrees_with_eval(squares: Path, run: Path, invoke: Invoke) -> None:
+    files = [squares / "left" / f"clip{n}" for n in range(10)] + [squares / "right" / f"clip{n}" for n in range(10)]
+    found = json.loads(invoke("predict", run, *files, "--json", "--top-k", "1").out)
+    right = sum(Path(item["path"]).parent.name == item["predictions"][0]["label"] for item in found)
+    report = json.loads(invoke("eval", run, "--data", squares, "--split", "all", "--json", "--workers", "0").out)
+    assert right / 20 == pytest.approx(report["video"]["top1"])
+
+
+def test_video_files_work_the_same(videos: Path, tmp_path: Path, invoke: Invoke) -> None:
+    assert invoke("train", "tiny_conv3d", "--data", videos, "--out", tmp_path / "run", *ONCE).code == 0
+    assert invoke("eval", tmp_path / "run", "--data", videos, "--workers", "2").code == 0
+    outcome = invoke("predict", tmp_path / "run", videos / "left" / "clip0.mp4")
+    assert outcome.code == 0 and "clip0.mp4" in outcome.out
+
+
+def test_the_default_folder_gets_a_number_when_it_exists(
+    squares: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("tiny_conv3d", "tiny_conv3d-2"):
+        assert invoke("train", "tiny_conv3d", "--data", squares, *ONCE).code == 0
+        assert (tmp_path / "runs" / name / "model.safetensors").is_file()
+    assert invoke("eval", "runs/tiny_conv3d", "--data", squares, "--workers", "0").code == 0
+
+
+def test_splits_given_are_used_and_kept(squares: Path, tmp_path: Path, run: Path, invoke: Invoke) -> None:
+    outcome = invoke(
+        "train", "tiny_conv3d", "--data", squares, "--splits", run / "splits", "--out", tmp_path / "b", *ONCE
+    )
+    assert outcome.code == 0
+    for name in ("train", "val", "test"):
+        assert (tmp_path / "b" / "splits" / f"{name}.csv").read_bytes() == (run / "splits" / f"{name}.csv").read_bytes()
+
+
+def test_settings_from_a_file_and_flags(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    file = tmp_path / "recipe.toml"
+    file.write_text("epochs = 3\nlr = 0.5\n[options]\nwidth = 4\n[lr_factors]\nbackbone = 0.1\n")
+    flags = ("--epochs", "1", "--size", "32", "--frames", "4", "--workers", "0")
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "r", "--config", file, *flags)
+    assert outcome.code == 0, outcome.err
+    record = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert record["config"]["epochs"] == 1 and record["origins"]["epochs"] == "flag"
+    assert record["config"]["lr"] == 0.5 and record["origins"]["lr"] == "recipe.toml"
+    assert record["config"]["lr_factors"] == {"backbone": 0.1}
+
+
+# Bad input: nothing may be left behind.
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("--set", "epohcs=3"), ("epohcs", "Did you mean epochs")),
+        (("--set", "options.widht=3"), ("widht", "Did you mean width?")),
+        (("--set", "epochs"), ("key=value",)),
+        (("--set", "optimizer=lbfgs"), ("optimizer", "lbfgs")),
+        (("--epochs", "0"), ("epochs", "greater than or equal to 1")),
+        (("--sampling", "some"), ("sampling", "some")),
+        (("--trainable", "@hed"), ("@hed", "Did you mean @head")),
+        (("--weights", "pretrained"), ("no pretrained weights", "--weights none")),
+        (("--weights", "imagnet"), ("imagnet",)),
+        (("--backbone-weights", "absent.safetensors"), ("absent.safetensors",)),
+        (("--set", 'augment=["rotate"]'), ("rotate", "Did you mean rotation")),
+        (("--device", "tpu"), ("device", "tpu")),
+        (("--config", "absent.toml"), ("absent.toml",)),
+        (("--splits", "absent"), ("absent", "--splits")),
+        (("--set", "objective=regression"), ("objective", "regression")),
+        (("--set", "trainer=other"), ("trainer", "other")),
+    ],
+)
+def test_bad_settings_are_refused(
+    squares: Path, tmp_path: Path, invoke: Invoke, flags: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    out = tmp_path / "run"
+    assert_refused(invoke("train", "tiny_conv3d", "--data", squares, "--out", out, *ONCE, *flags), *words)
+    assert not out.exists()
+
+
+def test_unknown_model(squares: Path, invoke: Invoke) -> None:
+    assert_refused(invoke("train", "tiny_conv2d", "--data", squares), "tiny_conv2d", "Did you mean tiny_conv3d?")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_asked_for_and_absent(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "r", *ONCE, "--device", "cuda")
+    assert_refused(outcome, "cuda", "--device auto or cpu")
+    assert not (tmp_path / "r").exists()
+
+
+def test_missing_and_empty_data(tmp_path: Path, invoke: Invoke) -> None:
+    assert_refused(invoke("train", "tiny_conv3d", "--data", tmp_path / "absent"), tmp_path / "absent", "--data")
+    (tmp_path / "empty" / "class").mkdir(parents=True)
+    assert_refused(invoke("train", "tiny_conv3d", "--data", tmp_path / "empty"), tmp_path / "empty", "no videos")
+
+
+def test_a_class_with_too_few_videos(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(squares, data)
+    write_frames(data / "rare" / "only", moving_square(8, step=1))
+    outcome = invoke("train", "tiny_conv3d", "--data", data, "--out", tmp_path / "run", *ONCE)
+    assert_refused(outcome, "rare", "too few")
+
+
+def edit_split(run: Path, folder: Path, name: str, change: Callable[[list[dict[str, str]]], None]) -> Path:
+    shutil.copytree(run / "splits", folder)
+    with (folder / f"{name}.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    change(rows)
+    with (folder / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label", "group"])
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_bad_split_files(squares: Path, run: Path, tmp_path: Path, invoke: Invoke) -> None:
+    with (run / "splits" / "train.csv").open(newline="") as file:
+        first = next(iter(csv.DictReader(file)))
+    cases: list[tuple[str, dict[str, str], tuple[str, ...]]] = [
+        ("missing", {"path": "left/absent", "label": "left", "group": ""}, ("left/absent", "not in")),
+        ("shared", first, (first["path"], "share the video")),
+    ]
+    for name, row, words in cases:
+        folder = edit_split(run, tmp_path / name, "test", lambda rows, row=row: rows.append(row))  # type: ignore[misc]
+        for command in (
+            ("train", "tiny_conv3d", "--out", tmp_path / "new", *ONCE),
+            ("eval", run, "--workers", "0"),
+        ):
+            assert_refused(invoke(*command, "--data", squares, "--splits", folder), *words)
+    assert not (tmp_path / "new").exists()
+
+
+def test_splits_that_share_a_group(squares: Path, run: Path, tmp_path: Path, invoke: Invoke) -> None:
+    folder = edit_split(run, tmp_path / "a", "train", lambda rows: rows[0].update(group="film7"))
+    folder = edit_split_in_place(folder, "val")
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--splits", folder, "--out", tmp_path / "n", *ONCE)
+    assert_refused(outcome, "train and val share the source group film7")
+
+
+def edit_split_in_place(folder: Path, name: str) -> Path:
+    file = folder / f"{name}.csv"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([lines[0], lines[1] + "film7", *lines[2:]]) + "\n")
+    return folder
+
+
+def test_labels_that_differ_between_run_and_data(videos: Path, run: Path, tmp_path: Path, invoke: Invoke) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(videos, data)
+    (data / "left").rename(data / "port")
+    assert_refused(invoke("eval", run, "--data", data, "--split", "all"), "port", "does not know")
+
+
+def test_an_existing_out_is_refused_and_left_alone(squares: Path, run: Path, invoke: Invoke) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert_refused(invoke("train", "tiny_conv3d", "--data", squares, "--out", run, *ONCE), run, "--resume")
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_resume_of_what_is_no_run(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("years of work")
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "other", "--resume", *ONCE)
+    assert_refused(outcome, "no run to resume")
+    assert (tmp_path / "other" / "thesis.txt").read_text() == "years of work"
+    assert_refused(invoke("train", "tiny_conv3d", "--data", squares, "--resume", *ONCE), "--resume needs --out")
+
+
+def test_a_file_where_the_out_folder_should_go(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file" / "run", tmp_path / "file" / "deep" / "run"):
+        assert_refused(invoke("train", "tiny_conv3d", "--data", squares, "--out", out, *ONCE), tmp_path / "file")
+
+
+def test_a_corrupt_video_is_named_by_predict_and_the_others_are_answered(
+    squares: Path, run: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    good = write_video(tmp_path / "good.mp4", moving_square(12, step=2))
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(good.read_bytes()[:300])
+    outcome = invoke("predict", run, bad, good)
+    assert outcome.code == 2 and str(bad) in outcome.err and "good.mp4" in outcome.out
+    assert_refused(invoke("predict", run, tmp_path / "absent.mp4"), "absent.mp4")
+
+
+def test_a_folder_that_is_no_model(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    assert_refused(invoke("eval", tmp_path, "--data", squares), tmp_path, "config.json")
+
+
+def test_a_full_disk_before_the_first_checkpoint_leaves_nothing(
+    squares: Path, small_disk: Path, invoke: Invoke
+) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"\0" * 390_000)
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", small_disk / "run", *ONCE)
+    assert_refused(outcome, "cannot write", "Free some space")
+    assert list(small_disk.iterdir()) == [ballast]
+
+
+def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    flags = [*SMALL, "--epochs", "4000", "--workers", "1", "--device", "cpu"]
+    command = [sys.executable, "-m", "actrec_zoo", "train", "tiny_conv3d", "--data", str(squares), "--out", str(run)]
+    process = subprocess.Popen(
+        [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
+    )
+    deadline = time.monotonic() + 120
+    while not (run / "history.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "--resume" in errors and "Traceback" not in errors
+    assert (run / "checkpoints" / "last.safetensors").is_file() and not (run / "model.safetensors").exists()
+    again = subprocess.Popen(
+        [*command, "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
+    )
+    assert again.stderr is not None
+    first = again.stderr.readline()
+    again.send_signal(signal.SIGINT)
+    again.communicate(timeout=120)
+    assert first.startswith("resumed at epoch ")
