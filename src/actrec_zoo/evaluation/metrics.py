@@ -13,11 +13,10 @@ TOP_K = 5
 def in_top_k(scores: NDArray[Any], labels: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
     """Whether the true class is among the `k` highest scores, bool[N]; with fewer classes than `k`, always.
 
-    A class that ties with the true one counts as better, so that equal scores earn nothing.
+    Equal scores rank by class index, as in `argmax`, so that top-1 and the confusion matrix agree.
     """
-    true = np.take_along_axis(scores, labels[:, None], axis=1)
-    better = (scores >= true).sum(axis=1) - 1
-    hit: NDArray[np.bool_] = better < min(k, scores.shape[1])
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    hit: NDArray[np.bool_] = (best == labels[:, None]).any(axis=1)
     return hit
 
 
