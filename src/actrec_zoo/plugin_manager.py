@@ -5,6 +5,7 @@ plugin is imported, registered and called on its own; what goes wrong becomes it
 """
 
 import importlib
+import inspect
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class Plugin:
         """Take the plugin out of use and remember why."""
         self.status = status
         text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
-        self.error = " ".join(text.split())
+        self.error = " ".join(text.split()).removesuffix(":")
 
 
 class PluginManager:
@@ -113,6 +114,12 @@ class PluginManager:
             raise PluginError(f"{name!r} is offered by several plugins: say which one of {choices}")
         return matches[0][1] if matches else None
 
+    def check(self) -> None:
+        """Call every hook that takes no arguments, so that the status of each plugin covers more than its models."""
+        for hook in hookspecs.HOOKS:
+            if not inspect.signature(getattr(hookspecs, f"{PROJECT}_{hook}")).parameters:
+                self.collect(hook)
+
     def out_of_use(self) -> list[Plugin]:
         """Plugins that should work and do not: broken or incompatible."""
         return [p for p in self.plugins if p.status in ("broken", "incompatible")]
@@ -135,8 +142,11 @@ class PluginManager:
         """Import and register one plugin; whatever it raises is kept as its status."""
         taken = any(other.name == plugin.name for other in self.plugins)
         self.plugins.append(plugin)
-        if plugin.name in self._disabled or (self._allowed is not None and plugin.name not in self._allowed):
-            plugin.fail("disabled", f"left out by {ALLOW_VARIABLE} or {DISABLE_VARIABLE}")
+        if plugin.name in self._disabled:
+            plugin.fail("disabled", f"left out by {DISABLE_VARIABLE}")
+            return
+        if self._allowed is not None and plugin.name not in self._allowed:
+            plugin.fail("disabled", f"not among those that {ALLOW_VARIABLE} allows")
             return
         if taken:
             plugin.fail("broken", f"another plugin is already named {plugin.name!r}")
@@ -149,17 +159,22 @@ class PluginManager:
 
     def _register(self, plugin: Plugin) -> None:
         needed = getattr(plugin.module, "ACTREC_ZOO_API", 1)
+        if not isinstance(needed, int):
+            raise PluginError(f"ACTREC_ZOO_API must be a whole number, not {needed!r}")
         if needed > hookspecs.API_VERSION:
             plugin.fail(
                 "incompatible",
                 f"written for plugin API {needed}, this actrec-zoo has {hookspecs.API_VERSION}: upgrade actrec-zoo",
             )
             return
-        self._pluggy.register(plugin.module, name=plugin.name)
+        if self._pluggy.is_registered(plugin.module):
+            raise PluginError("another plugin has the same module")
         try:
+            self._pluggy.register(plugin.module, name=plugin.name)
             self._pluggy.check_pending()
         except pluggy.PluginValidationError:
-            self._pluggy.unregister(plugin.module)
+            if self._pluggy.is_registered(plugin.module):
+                self._pluggy.unregister(plugin.module)
             raise
 
 
@@ -175,15 +190,13 @@ def _discover() -> Iterator[tuple[Plugin, EntryPoint | str]]:
         yield plugin, f"{FIRST_PARTY}.{name}"
     for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda e: e.name):
         dist = entry_point.dist
-        yield (
-            Plugin(
-                name=entry_point.name,
-                distribution=dist.name if dist else "unknown",
-                version=dist.version if dist else "unknown",
-                first_party=False,
-            ),
-            entry_point,
+        plugin = Plugin(
+            name=entry_point.name,
+            distribution=(dist and dist.name) or "unknown",
+            version=(dist and dist.version) or "unknown",
+            first_party=False,
         )
+        yield plugin, entry_point
 
 
 @cache

@@ -27,20 +27,22 @@ class Registry:
     """Every model of every working plugin.
 
     A bare name belongs to the first-party model of that name if there is one, else to the only model so named;
-    a name that several third-party plugins use needs the qualified id.
+    a name that several third-party plugins use needs the qualified id. Aliases follow the same rules.
     """
 
     def __init__(self, manager: PluginManager) -> None:
         self._manager = manager
         self.models = [RegisteredModel(p, spec) for p, spec in manager.collect("models")]
-        self._by_id = {model.id: model for model in self.models}
+        self._by_id: dict[str, RegisteredModel] = {}
         self._by_name: dict[str, list[RegisteredModel]] = {}
         for model in self.models:
-            for name in (model.spec.name, *model.spec.aliases):
-                self._by_name.setdefault(name, []).append(model)
+            for alias in dict.fromkeys((model.spec.name, *model.spec.aliases)):
+                self._by_name.setdefault(alias, []).append(model)
+                self._by_id.setdefault(f"{model.plugin.name}:{alias}", model)
+        self._by_id |= {model.id: model for model in self.models}
 
     def find(self, name: str) -> RegisteredModel:
-        """The model called `name`: a bare name, an alias or a qualified id.
+        """The model called `name`: a bare name or an alias, or either behind `plugin:`.
 
         Raises:
             UnknownNameError: nothing is called so (the message has the nearest names), or several models are.
@@ -83,7 +85,9 @@ class Registry:
         raise UnknownNameError(f"plugin {plugin_name!r} has no model {model_name!r}.{did_you_mean(model_name, own)}")
 
     def _out_of_use(self) -> str:
-        return "".join(f" Plugin {p.name!r} is {p.status}: {p.error}." for p in self._manager.out_of_use())
+        failed = "".join(f" Plugin {p.name!r} is {p.status}: {p.error}." for p in self._manager.out_of_use())
+        disabled = ", ".join(p.name for p in self._manager.plugins if p.status == "disabled")
+        return failed + (f" Disabled by environment variable: {disabled}." if disabled else "")
 
 
 @cache

@@ -27,8 +27,8 @@ def import_object(reference: str) -> Any:
         raise PluginError(f"{reference!r} is not of the form 'module:attribute'")
     try:
         return getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise PluginError(f"cannot import {reference!r}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise PluginError(f"cannot import {reference!r}: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

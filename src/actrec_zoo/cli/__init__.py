@@ -1,12 +1,13 @@
 """The command line. Each command is a module that is imported when it is called; none imports torch before."""
 
 import sys
+from collections import Counter
 
 import click
 
 from actrec_zoo._version import __version__
-from actrec_zoo.errors import ActrecZooError, InterruptedRun
-from actrec_zoo.plugin_manager import get_plugin_manager
+from actrec_zoo.errors import ActrecZooError, InterruptedRun, PluginError
+from actrec_zoo.plugin_manager import Plugin, get_plugin_manager
 from actrec_zoo.spec import import_object
 
 BAD_INPUT = 2
@@ -27,11 +28,15 @@ class _LazyGroup(click.Group):
     """Commands by reference, then those of plugins."""
 
     def list_commands(self, context: click.Context) -> list[str]:
-        return [*_COMMANDS, *(name for name in _plugin_commands() if name not in _COMMANDS)]
+        return [*_COMMANDS, *_plugin_commands()]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        reference = _COMMANDS.get(name) or _plugin_commands().get(name)
-        command: click.Command | None = import_object(reference) if reference else None
+        command: click.Command | None = None
+        if name in _COMMANDS:
+            command = import_object(_COMMANDS[name])
+        elif name in (others := _plugin_commands()):
+            plugin, reference = others[name]
+            command = _import_command(plugin, reference)
         return command
 
 
@@ -73,8 +78,26 @@ def _run() -> int:
     return result if isinstance(result, int) else 0
 
 
-def _plugin_commands() -> dict[str, str]:
-    return {spec.name: spec.builder for _, spec in get_plugin_manager().collect("commands")}
+def _plugin_commands() -> dict[str, tuple[Plugin, str]]:
+    """Plugin and reference of each command: by its name, or by `plugin:name` where the name is not the only one."""
+    found = get_plugin_manager().collect("commands")
+    uses = Counter([*_COMMANDS, *(spec.name for _, spec in found)])
+    return {
+        spec.name if uses[spec.name] == 1 else f"{plugin.name}:{spec.name}": (plugin, spec.builder)
+        for plugin, spec in found
+    }
+
+
+def _import_command(plugin: Plugin, reference: str) -> click.Command | None:
+    """A plugin's command; one that cannot be imported must not end `--help`."""
+    try:
+        command = import_object(reference)
+        if isinstance(command, click.Command):
+            return command
+        plugin.fail("broken", f"{reference!r} is no click.Command")
+    except PluginError as error:
+        plugin.fail("broken", str(error))
+    return None
 
 
 def _report_plugins() -> None:

@@ -15,7 +15,7 @@ def command(model: str, as_json: bool) -> None:
     """Show what a MODEL is, its input, what trains, its defaults and weights."""
     found = get_registry().find(model)
     if as_json:
-        click.echo(json.dumps({"id": found.id, **_plain(found)}, indent=2))
+        click.echo(json.dumps({"id": found.id, **_plain(found)}, indent=2, default=str))
         return
     for heading, lines in _sections(found):
         click.echo(f"\n{heading}" if lines else heading)

@@ -58,5 +58,5 @@ def _print_table(models: list[RegisteredModel]) -> None:
             f"{100 * spec.reference.top1:.2f} ({spec.reference.dataset})" if spec.reference else "-",
         )
     console = make_console()
-    console.print(table)
+    console.print(table, markup=False)
     console.print("Parameters with 25 classes. Published figures are those of their authors: `actrec-zoo info MODEL`.")

@@ -12,7 +12,8 @@ from actrec_zoo.registry import get_registry
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(as_json: bool) -> None:
     """List the plugins: where each comes from, whether it works, and why not."""
-    registry = get_registry()
+    registry, manager = get_registry(), get_plugin_manager()
+    manager.check()
     rows = [
         {
             "name": plugin.name,
@@ -22,7 +23,7 @@ def command(as_json: bool) -> None:
             "models": [model.spec.name for model in registry.models if model.plugin is plugin],
             "error": plugin.error,
         }
-        for plugin in get_plugin_manager().plugins
+        for plugin in manager.plugins
     ]
     if as_json:
         click.echo(json.dumps(rows, indent=2))
@@ -32,4 +33,4 @@ def command(as_json: bool) -> None:
     table = make_table("plugin", "distribution", "version", "status", "models", "error")
     for row in rows:
         table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
-    make_console().print(table)
+    make_console().print(table, markup=False)

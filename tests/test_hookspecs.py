@@ -1,0 +1,254 @@
+"""Every hook is documented, and the host calls for what a real plugin gives it."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import actrec_zoo
+from actrec_zoo import hookspecs, spec
+from actrec_zoo.errors import ActrecZooError, UnknownNameError
+from actrec_zoo.hookspecs import HOOKS
+from tests.conftest import SMALL, Outcome
+from tests.distributions import Site, model_code
+
+Invoke = Callable[..., Outcome]
+
+# One plugin with every hook. Each component leaves a trace that the tests look for.
+PLUGIN = model_code(
+    "hooked_net",
+    after="""
+@hookimpl
+def actrec_zoo_datasets():
+    yield DatasetSpec(name="listing", summary="A listing.txt", builder="MODULE.parts:ListingReader")
+
+@hookimpl
+def actrec_zoo_trainers():
+    yield TrainerSpec(name="twice", summary="Says what it trains", builder="MODULE.parts:LoudTrainer")
+
+@hookimpl
+def actrec_zoo_objectives():
+    yield ObjectiveSpec(name="hinge", summary="Multi-class hinge loss", builder="MODULE.parts:Hinge")
+
+@hookimpl
+def actrec_zoo_metrics():
+    yield MetricSpec(name="mean_confidence", summary="Mean of the best", builder="MODULE.parts:mean_confidence")
+
+@hookimpl
+def actrec_zoo_callbacks(config):
+    if config.seed == 7:
+        yield CallbackSpec(name="diary", summary="Writes a line an epoch", builder="MODULE.parts:Diary")
+
+@hookimpl
+def actrec_zoo_commands():
+    yield CommandSpec(name="greet", summary="Say hello", builder="MODULE.greet:command")
+""",
+)
+PARTS = """
+import os
+from torch.nn import functional
+from actrec_zoo.data.layouts import Entry
+from actrec_zoo.training.state import Callback
+from actrec_zoo.training.trainer import SupervisedTrainer
+
+def note(line):
+    with open(os.environ["DIARY"], "a") as file:
+        file.write(line + "\\n")
+
+class ListingReader:
+    def matches(self, path):
+        return (path / "listing.txt").is_file()
+    def root(self, path):
+        return path
+    def read(self, path, skipped):
+        note("reader")
+        for line in (path / "listing.txt").read_text().splitlines():
+            label, video = line.split()
+            yield Entry(video, label)
+
+class LoudTrainer(SupervisedTrainer):
+    def fit(self, model, *rest):
+        note(f"trainer of {model.id}")
+        return super().fit(model, *rest)
+
+class Hinge:
+    def __init__(self, config):
+        note(f"objective {config.objective}")
+    def __call__(self, model, batch):
+        logits = model(batch.inputs)
+        return functional.multi_margin_loss(logits, batch.labels), {}
+
+class Diary(Callback):
+    def __init__(self, config):
+        note(f"callback of {config.model}")
+    def on_epoch_end(self, state):
+        note(f"epoch {state.history[-1].epoch}")
+
+def mean_confidence(labels, probabilities):
+    note(f"metric {len(labels)} {probabilities.shape[1]}")
+    return float(probabilities.max(1).mean())
+"""
+GREET = """
+import click
+
+@click.command("greet")
+@click.argument("name")
+def command(name):
+    \"\"\"Say hello.\"\"\"
+    click.echo(f"hello {name}")
+"""
+QUICK = (*SMALL, "--epochs", "1", "--workers", "0", "--device", "cpu")
+
+
+@pytest.fixture
+def diary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The plugin is installed; its components write into this file."""
+    file = tmp_path / "diary.txt"
+    monkeypatch.setenv("DIARY", str(file))
+    monkeypatch.chdir(tmp_path)
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("hooked", PLUGIN, parts=PARTS, greet=GREET)
+    with site.installed():
+        yield file
+
+
+def lines(diary: Path) -> list[str]:
+    return diary.read_text().splitlines() if diary.exists() else []
+
+
+def succeed(outcome: Outcome) -> Outcome:
+    assert outcome.code == 0, outcome.err
+    return outcome
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_hook_is_documented_and_yields_a_spec(hook: str) -> None:
+    function = getattr(hookspecs, f"actrec_zoo_{hook}")
+    assert len(inspect.getdoc(function) or "") > 20
+    assert (HOOKS[hook].__doc__ or "").strip()
+    assert HOOKS[hook].__name__ in str(inspect.signature(function).return_annotation)
+
+
+def test_no_hook_is_missing_from_the_table() -> None:
+    functions = {name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("actrec_zoo")}
+    assert functions == {f"actrec_zoo_{hook}" for hook in HOOKS}
+
+
+def test_a_plugin_can_import_all_it_yields() -> None:
+    from actrec_zoo import plugin
+
+    for kind in HOOKS.values():
+        assert getattr(plugin, kind.__name__) is kind
+    assert set(plugin.__all__) <= set(dir(plugin))
+
+
+def test_every_hook_is_implemented_by_the_plugin_of_these_tests() -> None:
+    assert set(re.findall(r"def actrec_zoo_(\w+)", PLUGIN)) == set(HOOKS)
+
+
+def test_models(diary: Path) -> None:
+    model = actrec_zoo.load("hooked_net", weights=None, num_classes=2)
+    assert (model.id, model.labels) == ("hooked:hooked_net", ("0", "1"))
+
+
+def test_datasets(diary: Path, squares: Path, invoke: Invoke, tmp_path: Path) -> None:
+    data = tmp_path / "listed"
+    data.mkdir()
+    videos = [(label, squares / label / f"clip{n}") for label in ("left", "right") for n in range(10)]
+    (data / "listing.txt").write_text("".join(f"{label} {video}\n" for label, video in videos))
+    succeed(invoke("train", "tiny_conv3d", "--data", data, "--out", "run", *QUICK))
+    succeed(invoke("eval", "run", "--data", data, "--workers", "0", "--device", "cpu"))
+    assert lines(diary).count("reader") == 2
+    assert json.loads(Path("run/eval.json").read_text())["n_used"] == 2
+
+
+def test_trainers(diary: Path, squares: Path, invoke: Invoke) -> None:
+    succeed(
+        invoke("train", "tiny_conv3d", "--data", squares, "--out", "run", "--set", "trainer=twice", *QUICK),
+    )
+    assert lines(diary) == ["trainer of tiny:tiny_conv3d"]
+
+
+def test_objectives(diary: Path, squares: Path) -> None:
+    run = actrec_zoo.train(
+        "tiny_conv3d",
+        squares,
+        out="run",
+        objective="hooked:hinge",
+        epochs=1,
+        size=32,
+        frames=4,
+        stride=1,
+        options={"width": 4},
+        workers=0,
+        device="cpu",
+    )
+    assert lines(diary) == ["objective hooked:hinge"]
+    assert run.result.last.train_top1 == 0
+    assert (run.path / "model.safetensors").is_file()
+
+
+def test_callbacks_hear_of_the_run_that_they_ask_for(diary: Path, squares: Path, invoke: Invoke) -> None:
+    succeed(invoke("train", "tiny_conv3d", "--data", squares, "--out", "run", "--seed", "7", *QUICK))
+    assert lines(diary) == ["callback of tiny:tiny_conv3d", "epoch 1"]
+    succeed(invoke("train", "tiny_conv3d", "--data", squares, "--out", "other", "--seed", "8", *QUICK))
+    assert len(lines(diary)) == 2
+
+
+def test_metrics(diary: Path, squares: Path) -> None:
+    model = actrec_zoo.load("hooked_net", weights=None, num_classes=2)
+    model.labels = ("left", "right")
+    report = actrec_zoo.evaluate(model, squares, split="all", workers=0, device="cpu")
+    assert lines(diary) == ["metric 20 2"]
+    assert 0.5 <= report["metrics"]["mean_confidence"] <= 1
+
+
+def test_commands(diary: Path, invoke: Invoke) -> None:
+    assert succeed(invoke("greet", "you")).out == "hello you\n"
+    assert re.search(r"^ +greet +Say hello\.$", succeed(invoke("--help")).out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("key", "near"), [("trainer", "twice"), ("objective", "hinge")])
+def test_unknown_component_tells_the_nearest(diary: Path, squares: Path, invoke: Invoke, key: str, near: str) -> None:
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", "run", "--set", f"{key}={near}e", *QUICK)
+    assert outcome.code == 2
+    assert f"there is no {key} '{near}e'. Did you mean {near}?" in outcome.err
+    assert not Path("run").exists()
+
+
+def test_a_model_of_a_plugin_trains_under_its_id(diary: Path, squares: Path, invoke: Invoke) -> None:
+    succeed(invoke("train", "hooked:hooked_net", "--data", squares, *QUICK))
+    config = json.loads(Path("runs/hooked_net/config.json").read_text())
+    assert config["model"] == "hooked:hooked_net"
+    assert config["plugin"] == {"distribution": "hooked", "version": "1.2.3"}
+    assert actrec_zoo.load("hooked_net").labels == ("left", "right")
+
+
+def test_a_run_whose_plugin_is_gone_names_the_distribution(tmp_path: Path, squares: Path) -> None:
+    run = tmp_path / "run"
+    settings = {"epochs": 1, "size": 32, "options": {"width": 4}, "workers": 0, "device": "cpu"}
+    with pytest.MonkeyPatch.context() as patch:
+        site = Site(tmp_path / "site", patch)
+        site.add("zoo-gone", model_code("gone_net"), entry_point="gone")
+        with site.installed():
+            assert actrec_zoo.train("gone_net", squares, out=run, **settings).model.id == "gone:gone_net"
+    with pytest.raises(UnknownNameError, match="needs the model 'gone:gone_net': `pip install zoo-gone`"):
+        actrec_zoo.load(run)
+
+
+def test_names_of_models_are_checked() -> None:
+    for name in ("", "a/b", "a:b", "a b", ".a", "@a"):
+        with pytest.raises(ActrecZooError, match="may not be empty"):
+            spec.ModelSpec(
+                name=name,
+                summary="",
+                architecture="",
+                builder="",
+                input=spec.InputSpec(frames=1, size=1),
+                parameters=0,
+            )
