@@ -101,11 +101,17 @@ def test_bad_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
         read_manifest(write_csv(tmp_path, text))
 
 
-def test_csv_that_is_no_text_or_not_there_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_bytes(b"path,label\n\xff\xfe\x00,run\n")
-    for name in ("a.csv", "gone.csv"):
+def test_csv_that_is_a_folder_or_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    for name in ("folder.csv", "gone.csv"):
         with pytest.raises(DataError, match=f"cannot read .*{name}"):
             list(read_csv(tmp_path / name))
+
+
+def test_csv_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfep\0a\0t\0h\0,\0l\0a\0b\0e\0l\0\n\0")
+    with pytest.raises(DataError, match=r"a\.csv lacks the column"):
+        read_manifest(tmp_path / "a.csv")
 
 
 def test_missing_data_folder(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ def read_csv(file: Path) -> Iterator[tuple[int, Entry]]:
         DataError: the file cannot be read, a column is missing or a field is empty.
     """
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
+        with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
             rows = csv.DictReader(stream)
             missing = {"path", "label"} - set(rows.fieldnames or ())
             if missing:
@@ -113,7 +113,7 @@ def read_csv(file: Path) -> Iterator[tuple[int, Entry]]:
                 if not row["path"] or not row["label"]:
                     raise DataError(f"{file}, line {rows.line_num}: path or label is empty")
                 yield rows.line_num, Entry(PurePath(row["path"]).as_posix(), row["label"], row.get("group") or "")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise DataError(f"cannot read {file}: {error}") from error
 
 

@@ -26,7 +26,7 @@ def make_splits(manifest: Manifest, ratios: Sequence[float] = (0.8, 0.1, 0.1), s
 
     Every class gets its share of each split, at least one video. Videos of one group stay together; a video
     without a group is a group of its own. Groups are placed largest first (in random order where equal), each where
-    the most videos are still wanted.
+    the most videos are still wanted; the last groups of a class go to the splits that have none of it.
 
     Args:
         manifest: videos with their labels and groups.
@@ -45,10 +45,15 @@ def make_splits(manifest: Manifest, ratios: Sequence[float] = (0.8, 0.1, 0.1), s
     np.random.default_rng(seed).shuffle(order)
     order.sort(key=lambda group: -len(members[group]))
     chosen: list[list[int]] = [[] for _ in SPLIT_NAMES]
+    groups_left = _groups_per_class(manifest, members)
     for group in order:
         counts = np.bincount(manifest.labels[members[group]], minlength=len(manifest.classes))
-        split = int(np.argmax(_gains(room, wanted, counts)))
+        lacking = room == wanted
+        urgent = (lacking & (groups_left <= lacking.sum(axis=0)) & (counts > 0)).sum(axis=1).tolist()
+        ranks = list(zip(urgent, _gains(room, wanted, counts), strict=True))
+        split = ranks.index(max(ranks))
         room[split] -= counts
+        groups_left -= counts > 0
         chosen[split] += members[group]
     splits = {n: np.sort(np.array(c, dtype=np.int64)) for n, c in zip(SPLIT_NAMES, chosen, strict=True)}
     _require_every_class(manifest, splits)
@@ -111,7 +116,7 @@ def refuse_leaks(manifest: Manifest, splits: Splits, where: str) -> None:
 
 
 def _targets(manifest: Manifest, ratios: Sequence[float]) -> IntArray:
-    """Videos wanted, int64[split, class]: largest remainders, at least one."""
+    """Videos wanted, int64[split, class]: rounded shares for val and test, the rest for train, at least one each."""
     shares = np.asarray(ratios, dtype=float)
     if len(shares) != len(SPLIT_NAMES) or (shares <= 0).any():
         raise DataError(f"split ratios must be three positive numbers, not {list(ratios)}")
@@ -126,8 +131,17 @@ def _targets(manifest: Manifest, ratios: Sequence[float]) -> IntArray:
     columns = []
     for count in counts.tolist():
         held_out = [max(1, math.floor(count * share + 0.5)) for share in shares[1:]]
+        while sum(held_out) >= count:
+            held_out[held_out.index(max(held_out))] -= 1
         columns.append([count - sum(held_out), *held_out])
     return np.array(columns, dtype=np.int64).T
+
+
+def _groups_per_class(manifest: Manifest, members: Mapping[int, list[int]]) -> IntArray:
+    found = np.zeros(len(manifest.classes), dtype=np.int64)
+    for videos in members.values():
+        found[np.unique(manifest.labels[videos])] += 1
+    return found
 
 
 def _gains(room: IntArray, wanted: IntArray, counts: IntArray) -> list[float]:

@@ -69,7 +69,7 @@ def normalize(clips: Tensor, spec: InputSpec) -> Tensor:
 def seeded(key: tuple[int, ...]) -> Iterator[None]:
     """Run a block with torch's CPU randomness derived from `key`, and leave the generator as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(key))
+        torch.default_generator.manual_seed(derive_seed(key))
         yield
 
 
@@ -82,8 +82,6 @@ def _resize(spec: InputSpec, margin: bool) -> v2.Transform:
     """The resize of the input; with a margin, one that leaves a random crop some room."""
     target = spec.resize if spec.resize is not None else (spec.size, spec.size)
     shorter = min(target) if isinstance(target, tuple) else target
-    if margin and shorter == spec.size:
-        grown = round(spec.size * RANDOM_CROP_MARGIN)
-        target = (grown, grown) if isinstance(target, tuple) else grown
-    size = list(target) if isinstance(target, tuple) else [target]
-    return v2.Resize(size, InterpolationMode(spec.interpolation), antialias=True)
+    scale = RANDOM_CROP_MARGIN if margin and shorter == spec.size else 1.0
+    sides = target if isinstance(target, tuple) else (target,)
+    return v2.Resize([round(side * scale) for side in sides], InterpolationMode(spec.interpolation), antialias=True)
