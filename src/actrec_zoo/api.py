@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,37 +15,37 @@ import torch
 from torch import Tensor
 
 from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, readers, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.features import extract_features
-from actrec_zoo.data.layouts import Reader, read_manifest
+from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.splits import Splits, make_splits, read_splits
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.devices import default_workers, resolve_device
-from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, UnknownNameError, did_you_mean
-from actrec_zoo.evaluation.evaluator import Metric
+from actrec_zoo.errors import ConfigError, DataError, InterruptedRun
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.evaluation.plots import plot_confusion, plot_history
-from actrec_zoo.files import write_json, write_text
+from actrec_zoo.files import require_folder, write_json, write_text
 from actrec_zoo.hub import store
 from actrec_zoo.hub.card import render_card
 from actrec_zoo.hub.package import library_versions
+from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import create, load, locate
-from actrec_zoo.plugin_manager import get_plugin_manager
 from actrec_zoo.registry import RegisteredModel, get_registry
-from actrec_zoo.spec import import_object
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
-from actrec_zoo.training.objective import Classification, Objective
 from actrec_zoo.training.parameters import only_head_trains, set_trainable, set_training_mode
 from actrec_zoo.training.run import RunFolder, open_run, refuse_changes
 from actrec_zoo.training.state import Callback
-from actrec_zoo.training.trainer import SupervisedTrainer, Trainer, TrainResult
+from actrec_zoo.training.trainer import TrainResult
 
 EvalSplit = Literal["train", "val", "test", "all"]
 EVAL_FILE = "eval.json"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ def train(
     manifest, splits = _training_data(resolved.config, folder, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
-    objective, trainer = _objective(resolved.config), _trainer(resolved.config)
+    objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     with folder.guard(), _interruptible(folder, registered):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
-        told = [Checkpoints(folder.path, resume=resume), *callbacks, *_plugin_callbacks(resolved.config)]
+        told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
         fit_on = _with_features(resolved.config, classifier, clips, folder, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         folder.finish()
@@ -122,8 +123,8 @@ def evaluate(
         data: folder or CSV file.
         split: which part of the data; `all` needs no split files.
         splits: folder of split files; by default the run's own copy.
-        out: folder that eval.json is written to; by default the folder of the model; nothing is written for a
-            loaded model without it.
+        out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
+            nothing is written for a loaded model without it.
         batch_size: clips at once; the result does not depend on it.
         workers: decoding processes.
         device: auto, cpu, cuda or mps.
@@ -134,17 +135,20 @@ def evaluate(
     """
     target = resolve_device(device)
     home = None if isinstance(model, VideoClassifier) else locate(model)
-    classifier = model if isinstance(model, VideoClassifier) else load(model)
-    manifest = probe(read_manifest(Path(data), _readers()).with_classes(classifier.labels), track)
+    classifier = model if isinstance(model, VideoClassifier) else load(home or model)
+    folder = Path(out) if out else _home_of_results(model, home)
+    if folder is not None:
+        require_folder(folder)
+    manifest = probe(read_manifest(Path(data), readers()).with_classes(classifier.labels), track)
     manifest, videos = _part(manifest, split, _splits_folder(splits, home, split))
-    was_on, folder = classifier.device, Path(out) if out else home
+    was_on = classifier.device
     clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
     report = run_evaluation(
         classifier.to(target),
         clips,
         batch_size=batch_size,
         workers=default_workers() if workers is None else workers,
-        metrics=_metrics(),
+        metrics=plugin_metrics(),
         track=track,
     )
     classifier.to(was_on)
@@ -179,7 +183,7 @@ def _resolve(
 
 
 def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) -> tuple[Manifest, Splits]:
-    manifest = read_manifest(Path(config.data), _readers())
+    manifest = read_manifest(Path(config.data), readers())
     files = folder.splits if not folder.fresh else (Path(config.splits) if config.splits else None)
     splits: Splits
     if files is None:
@@ -187,7 +191,15 @@ def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) ->
     else:
         manifest, splits = read_splits(files, manifest)
         _require_training_splits(files, manifest, splits)
+    _describe_data(manifest, splits)
     return probe(manifest, track), splits
+
+
+def _describe_data(manifest: Manifest, splits: Splits) -> None:
+    parts = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
+    _log.info("%s: %d videos in %d classes (%s)", manifest.root, len(manifest), len(manifest.classes), parts)
+    if manifest.skipped:
+        _log.info("passed over: %s", ", ".join(f"{count} {kind}" for kind, count in manifest.skipped.items()))
 
 
 def _require_training_splits(files: Path, manifest: Manifest, splits: Splits) -> None:
@@ -299,6 +311,13 @@ def _describe(
     plot_history(folder.path / "plots" / "history.png", result.history)
 
 
+def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> Path | None:
+    """The model's own folder; for one of the Hub, whose folder is a cache, one below runs/."""
+    if home is None or not str(model).startswith(PREFIX):
+        return home
+    return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
+
+
 def _splits_folder(splits: str | Path | None, home: Path | None, split: EvalSplit) -> Path | None:
     if splits is not None:
         return Path(splits)
@@ -333,41 +352,3 @@ def _protocol(model: VideoClassifier, split: EvalSplit) -> dict[str, Any]:
         "crop": "center",
         **model.input.to_dict(),
     }
-
-
-def _readers() -> list[Reader]:
-    return [import_object(spec.builder)() for _, spec in get_plugin_manager().collect("datasets")]
-
-
-def _metrics() -> dict[str, Metric]:
-    return {spec.name: import_object(spec.builder) for _, spec in get_plugin_manager().collect("metrics")}
-
-
-def _plugin_callbacks(config: TrainConfig) -> list[Callback]:
-    found = get_plugin_manager().collect("callbacks", config=config)
-    return [import_object(spec.builder)(config) for _, spec in found]
-
-
-def _objective(config: TrainConfig) -> Objective:
-    if config.objective == "classification":
-        return Classification(config)
-    objective: Objective = import_object(_component("objectives", "objective", config.objective))(config)
-    return objective
-
-
-def _trainer(config: TrainConfig) -> Trainer:
-    if config.trainer == "default":
-        return SupervisedTrainer()
-    trainer: Trainer = import_object(_component("trainers", "trainer", config.trainer))()
-    return trainer
-
-
-def _component(hook: str, key: str, name: str) -> str:
-    """The builder of a plugin's component by name."""
-    manager = get_plugin_manager()
-    spec = manager.component(hook, name)
-    if spec is None:
-        known = [item.name for _, item in manager.collect(hook)]
-        raise UnknownNameError(f"there is no {key} {name!r}.{did_you_mean(name, known)}")
-    builder: str = spec.builder
-    return builder

@@ -84,12 +84,13 @@ class VideoClassifier(nn.Module):
         Raises:
             DataError: the video cannot be read, or an array is not uint8[T, H, W, 3].
         """
-        was_training = self.training
+        modes = [(module, module.training) for module in self.modules()]
         self.eval()
         try:
             scores = [self(self.preprocess(c.to(self.device))).softmax(1) for c in self._clips(video)]
         finally:
-            self.train(was_training)
+            for module, mode in modes:
+                module.training = mode
         probabilities = torch.cat(scores).float().mean(dim=0)
         best = probabilities.topk(min(top_k, len(self.labels)))
         return [(self.labels[i], p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
@@ -123,7 +124,10 @@ def _open(video: Video) -> tuple[Source, int]:
         if not path.exists():
             raise DataError(f"there is no video {path}")
         return open_source(path), count_frames(path)
-    frames = torch.as_tensor(video)
-    if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[3] != 3 or not len(frames):
-        raise DataError(f"frames must be uint8[T, H, W, 3], RGB, not {frames.dtype} {tuple(frames.shape)}")
-    return _Frames(frames), len(frames)
+    frames = video if isinstance(video, Tensor) else np.asarray(video)
+    shape = tuple(frames.shape)
+    if str(frames.dtype).removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3 or 0 in shape:
+        raise DataError(f"frames must be uint8[T, H, W, 3], RGB, not {frames.dtype} {shape}")
+    if isinstance(frames, np.ndarray):  # torch takes neither negative strides nor, without a warning, read-only arrays
+        frames = torch.from_numpy(np.require(frames, requirements=["C", "W"]))
+    return _Frames(frames.cpu()), len(frames)

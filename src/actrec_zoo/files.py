@@ -62,6 +62,19 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} is not valid JSON: {error}") from error
 
 
+def require_folder(path: Path) -> None:
+    """Check early that a folder exists or can be made and written.
+
+    Raises:
+        RunError: a file is in the way, or the folder may not be written.
+    """
+    existing = next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+    if not existing.is_dir():
+        raise RunError(f"cannot make the folder {path}: {existing} is a file. Choose another folder.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise RunError(f"cannot write in {existing}: choose another folder, or change its permissions")
+
+
 def natural_order(names: Iterable[str]) -> list[str]:
     """Sort names as people count: `frame2` before `frame10`."""
     return sorted(names, key=_natural_key)

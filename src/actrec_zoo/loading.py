@@ -134,7 +134,7 @@ def build(
         raise PluginError(f"plugin {model.plugin.name!r} of model {model.id!r} is broken: {error}") from error
     try:
         net: nn.Module = builder(num_classes=num_classes, pretrained=pretrained, **options)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise ConfigError(f"{model.id} cannot be built with {dict(options)}: {error}") from error
     return net
 
@@ -193,7 +193,7 @@ def _from_name(name: str, weights: str | None, num_classes: int | None) -> Video
             f"`actrec-zoo train {model.spec.name} --data DIR`, or load it with weights=None (random){pretrained}"
         )
     package = _reference_package(weights)
-    labels: Sequence[str] = _numbered(num_classes or model.spec.num_classes)
+    labels: Sequence[str] = _numbered(model.spec.num_classes if num_classes is None else num_classes)
     if package is not None and num_classes in (None, len(package.labels)):
         labels = package.labels
     return create(model, labels=labels, weights=weights, **_settings(package))
@@ -212,8 +212,8 @@ def _from_package(package: Package, num_classes: int | None) -> VideoClassifier:
     return classifier
 
 
-def _numbered(num_classes: int | None) -> tuple[str, ...]:
-    if num_classes is None or num_classes < 1:
+def _numbered(num_classes: int) -> tuple[str, ...]:
+    if num_classes < 1:
         raise ConfigError(f"num_classes must be at least 1, not {num_classes}")
     return tuple(str(i) for i in range(num_classes))
 

@@ -65,7 +65,7 @@ class TokenHead(nn.Module):
         self.center = center
         self.projection = nn.Linear(width, project) if project else None
         width = project or width
-        if width % heads:
+        if heads < 1 or width % heads:
             raise ConfigError(f"heads={heads} does not divide the token width {width}: choose a divisor")
         if readout not in ("flatten", "cls", "mean"):
             raise ConfigError(f"unknown readout {readout!r}: flatten, cls or mean")

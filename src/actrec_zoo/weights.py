@@ -16,6 +16,9 @@ from actrec_zoo.errors import ConfigError, WeightsError, did_you_mean
 
 _TORCHVISION_TAGS = {"imagenet": "IMAGENET1K_V1", "kinetics400": "KINETICS400_V1"}
 _LISTED = 8
+_PORTED = {"transform_input": True, "init_weights": True}
+_ARGUMENTS = {"googlenet": _PORTED, "inception_v3": _PORTED}
+"""What torchvision sets for weights that expect another normalisation than its own, and warns about when left open."""
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -88,7 +91,7 @@ def torchvision_model(name: str, *, pretrained: str | None = None, **arguments: 
     if name not in names:
         raise ConfigError(f"torchvision has no backbone {name!r}.{did_you_mean(name, names)}")
     try:
-        net = cast(nn.Module, models.get_model(name, weights=None, **arguments))
+        net = cast(nn.Module, models.get_model(name, weights=None, **{**_ARGUMENTS.get(name, {}), **arguments}))
     except (TypeError, ValueError) as error:
         raise ConfigError(f"torchvision cannot build {name!r} with {arguments}: {error}") from error
     if pretrained is not None:

@@ -297,8 +297,8 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(squares: Path, tmp_pat
     again = subprocess.Popen(
         [*command, "--resume"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
     )
-    assert again.stderr is not None
-    first = again.stderr.readline()
+    assert again.stdout is not None
+    first = again.stdout.readline()
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=120)
     assert first.startswith("resumed at epoch ")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actrec_zoo.cli.display import make_console, make_table, show_log
 from actrec_zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def command(model: str, files: tuple[str, ...], top_k: int, device: str, as_json
     from actrec_zoo.devices import resolve_device
     from actrec_zoo.loading import load
 
+    show_log()
     classifier = load(model, device=resolve_device(device))
     results = [_predict(classifier, path, top_k) for path in paths]
     if as_json:
@@ -58,8 +60,6 @@ def _predict(classifier: VideoClassifier, path: Path, top_k: int) -> dict[str, o
 
 
 def _print(results: list[dict[str, object]]) -> None:
-    from actrec_zoo.cli.display import make_console, make_table
-
     table = make_table("video", "label", ">probability")
     for result in results:
         predictions = result.get("predictions", [])

@@ -1,5 +1,6 @@
 """What `actrec-zoo train` shows while it runs."""
 
+import click
 from rich.progress import TaskID
 
 from actrec_zoo.cli.display import ProgressDisplay
@@ -21,10 +22,10 @@ class Reporter(Callback):
     def on_start(self, state: TrainingState) -> None:
         """Say what trains, and where a resumed run goes on."""
         if state.epoch or state.step:
-            self._print(f"resumed at epoch {state.epoch + 1}, step {state.step}")
+            click.echo(f"resumed at epoch {state.epoch + 1}, step {state.step}")
         trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
         total = sum(p.numel() for p in state.model.parameters())
-        self._print(
+        click.echo(
             f"{state.model.id}: {trained:,} of {total:,} parameters train, {len(state.model.labels)} classes, "
             f"{state.steps} steps an epoch, on {state.model.device.type}"
         )
@@ -38,7 +39,7 @@ class Reporter(Callback):
 
     def on_failure(self, state: TrainingState, failure: Failure) -> None:
         """Name a video that cannot be read."""
-        self._print(f"skipped: {failure.error}")
+        click.echo(f"skipped: {failure.error}")
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """One line an epoch."""
@@ -47,11 +48,8 @@ class Reporter(Callback):
             self._task = None
         record = state.history[-1]
         mark = "  best" if record is state.best else ""
-        self._print(
+        click.echo(
             f"epoch {record.epoch:3d}/{state.config.epochs}  train loss {record.train_loss:.4f} "
             f"top-1 {record.train_top1:.4f}  val loss {record.val_loss:.4f} top-1 {record.val_top1:.4f}  "
             f"lr {record.lr:.2e}  {record.seconds:.1f} s{mark}"
         )
-
-    def _print(self, line: str) -> None:
-        self._display.console.print(line, markup=False)

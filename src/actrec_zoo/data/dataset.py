@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NamedTuple, Protocol, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from actrec_zoo.data.decode import Source, open_source
@@ -149,9 +150,13 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         try:
             return self.clip(index, epoch)
         except DataError as error:
-            self._open = None
+            self.close()
             video, _ = self.locate(index)
             return Failure(video, self.manifest.paths[video], str(error))
+
+    def close(self) -> None:
+        """Let go of the video that is open."""
+        self._open = None
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_open": None}
@@ -219,12 +224,16 @@ def make_loader(
         collate_fn=collate,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_ignore_interrupts,
+        worker_init_fn=_begin_worker,
     )
 
 
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; the main one decides when the workers end."""
-    import signal
+def _begin_worker(worker: int) -> None:
+    """Ctrl-C reaches every process of the terminal; the main one decides when the workers end.
 
+    A video that was open at the fork is opened anew: all processes would move the one place in the file.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    info = get_worker_info()
+    if info is not None and isinstance(info.dataset, ClipDataset):
+        info.dataset.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +24,12 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         file: raw float32 features, one row a clip.
         shape: of one clip's features.
         rows: row of each clip in the file, int64[len(clips)]; -1 where it failed.
+        errors: why clips failed, by video.
     """
 
-    def __init__(self, clips: ClipDataset, file: Path, shape: Sequence[int], rows: IntArray) -> None:
+    def __init__(
+        self, clips: ClipDataset, file: Path, shape: Sequence[int], rows: IntArray, errors: Mapping[int, str]
+    ) -> None:
         self.manifest: Manifest = clips.manifest
         self.classes = clips.classes
         self.videos: IntArray = clips.videos
@@ -34,6 +37,7 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         self.deterministic = True
         self._clips = clips
         self._rows = rows
+        self._errors = errors
         stored = (int((rows >= 0).sum()), *shape)
         self._features = np.memmap(file, np.float32, "r", shape=stored) if stored[0] else np.empty(stored)
 
@@ -48,7 +52,7 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         """
         video, view = self._clips.locate(index)
         if self._rows[index] < 0:
-            raise DataError(f"{self.manifest.paths[video]} could not be read")
+            raise DataError(self._errors[video])
         features = torch.from_numpy(np.array(self._features[self._rows[index]]))
         return Clip(features, int(self.manifest.labels[video]), video, view)
 
@@ -91,6 +95,7 @@ def extract_features(
     shape: tuple[int, ...] = ()
     rows = np.full(len(clips), -1, dtype=np.int64)
     written = 0
+    errors: dict[int, str] = {}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("wb") as stream:
@@ -98,6 +103,7 @@ def extract_features(
                 track(make_loader(clips, batches, workers=workers), len(batches), "Backbone features")
             ):
                 check()
+                errors |= {failure.video: failure.error for failure in batch.failures}
                 if not len(batch):
                     continue
                 features = compute(batch.to(device).inputs).float().cpu().numpy()
@@ -108,7 +114,7 @@ def extract_features(
                 written += len(features)
     except OSError as error:
         raise RunError(f"cannot write {file}: {error.strerror or error}. Free some space.") from error
-    return FeatureDataset(clips, file, shape, rows)
+    return FeatureDataset(clips, file, shape, rows, errors)
 
 
 def _present(clips: ClipDataset, batch: Batch, asked: range) -> list[int]:

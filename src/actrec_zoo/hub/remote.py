@@ -21,8 +21,14 @@ def pull(reference: str) -> Path:
 
     repository, _, revision = reference.removeprefix(PREFIX).partition("@")
     try:
-        files = [hf_hub_download(repository, name, revision=revision or None) for name in (CONFIG_FILE, WEIGHTS_FILE)]
+        folder = Path(hf_hub_download(repository, CONFIG_FILE, revision=revision or None)).parent
+        hf_hub_download(repository, WEIGHTS_FILE, revision=folder.name)  # of the same commit
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise WeightsError(f"cannot get {reference} from the Hugging Face Hub: {reason}") from error
-    return Path(files[0]).parent
+        raise WeightsError(f"cannot get {reference} from the Hugging Face Hub: {_reason(error)}") from error
+    return folder
+
+
+def _reason(error: Exception) -> str:
+    """The client's message in one line, without its request id."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return " ".join(line for line in lines if line and "Request ID" not in line) or type(error).__name__

@@ -14,7 +14,7 @@ from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, flatten
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.splits import Splits, write_splits
 from actrec_zoo.errors import ActrecZooError, ConfigError, RunError
-from actrec_zoo.files import read_json, write_atomically, write_json
+from actrec_zoo.files import read_json, require_folder, write_atomically, write_json
 from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config
 from actrec_zoo.training.checkpoint import BEST, LAST
 
@@ -130,9 +130,9 @@ def open_run(name: str, out: Path | None, *, resume: bool) -> RunFolder:
     if out is None:
         if resume:
             raise RunError("--resume needs --out: say which run to continue")
-        return RunFolder(_unused(Path("runs") / name), fresh=True)
+        out = _unused(Path("runs") / name)
     if not out.exists():
-        _require_folder_above(out)
+        require_folder(out)
         return RunFolder(out, fresh=True)
     if not resume:
         raise RunError(f"--out {out} exists: choose another folder, or continue that run with --resume")
@@ -164,9 +164,3 @@ def _unused(path: Path) -> Path:
         candidate = path.with_name(f"{path.name}-{number}")
         number += 1
     return candidate
-
-
-def _require_folder_above(out: Path) -> None:
-    above = next(parent for parent in out.absolute().parents if parent.exists())
-    if not above.is_dir():
-        raise RunError(f"--out {out} cannot be made: {above} is a file")
