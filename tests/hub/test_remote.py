@@ -1,0 +1,193 @@
+"""Models on the Hub: the real client against a small server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import safetensors.torch
+
+from actrec_zoo.hub.package import WEIGHTS_FILE, write_config, write_weights
+from actrec_zoo.loading import create
+from actrec_zoo.registry import get_registry
+from tests.distributions import run_python
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+LABELS = ["left", "right"]
+
+
+class Hub:
+    """A server that answers as the Hub does for a public repository, org/name, with one tag, v1.
+
+    org/no-config.json and org/no-model.safetensors are the same repository without that file.
+
+    Args:
+        folder: files of the repository.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.requests: list[str] = []
+        hub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_HEAD(self) -> None:
+                self._answer(with_body=False)
+
+            def do_GET(self) -> None:
+                self._answer(with_body=True)
+
+            def log_message(self, *_: object) -> None:
+                """Nothing on stderr."""
+
+            def _answer(self, *, with_body: bool) -> None:
+                hub.requests.append(f"{self.command} {self.path}")
+                organisation, name, action, revision, file = [*self.path.split("/")[1:], *[""] * 5][:5]
+                if organisation != "org" or action != "resolve" or not (name == "name" or name.startswith("no-")):
+                    self._fail("RepoNotFound", "Repository not found")
+                elif revision not in ("main", "v1", COMMIT):
+                    self._fail("RevisionNotFound", "Invalid rev id")
+                elif name == f"no-{file}" or not (hub.folder / file).is_file():
+                    self._fail("EntryNotFound", "Entry not found")
+                else:
+                    body = (hub.folder / file).read_bytes()
+                    self.send_response(200)
+                    self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
+                    self.send_header("X-Repo-Commit", COMMIT)
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    if with_body:
+                        self.wfile.write(body)
+
+            def _fail(self, code: str, message: str) -> None:
+                self.send_response(404)
+                self.send_header("X-Error-Code", code)
+                self.send_header("X-Error-Message", message)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
+    folder = tmp_path_factory.mktemp("hub") / "repository"
+    model = create(get_registry().find("tiny_conv3d"), labels=LABELS, options={"width": 4})
+    write_config(folder, model, {"distribution": "actrec-zoo", "version": "1"})
+    write_weights(folder / WEIGHTS_FILE, model.net.state_dict())
+    hub = Hub(folder)
+    thread = threading.Thread(target=hub.server.serve_forever)
+    thread.start()
+    yield hub
+    hub.server.shutdown()
+    hub.server.server_close()
+    thread.join()
+
+
+class Visit(NamedTuple):
+    """What one process got: a result a reference, and the requests that the server saw."""
+
+    results: dict[str, dict[str, Any]]
+    requests: list[str]
+
+
+def visit(hub: Hub, home: Path, references: Sequence[str], **environ: str) -> Visit:
+    """Load models in a process of its own, since the client reads its settings at import."""
+    code = f"""
+import json, numpy as np, actrec_zoo, torch
+torch.set_num_threads(1)
+def result(reference):
+    try:
+        model = actrec_zoo.load(reference)
+    except actrec_zoo.ActrecZooError as error:
+        return {{"error": str(error)}}
+    return {{
+        "id": model.id,
+        "bias": model.net.head.classifier.bias.tolist(),
+        "predicted": [label for label, _ in model.predict(np.zeros((9, 32, 32, 3), np.uint8))],
+    }}
+print(json.dumps({{reference: result(reference) for reference in {list(references)!r}}}))
+"""
+    settings = {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "",
+    }
+    no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
+    hub.requests.clear()
+    done = run_python("-c", code, **(settings | no_proxy | environ))
+    assert done.code == 0, done.err
+    return Visit(json.loads(done.out), list(hub.requests))
+
+
+REFUSED = {
+    "hf:org/no-config.json": "Entry Not Found for url: .*/config.json",
+    "hf:org/no-model.safetensors": "Entry Not Found for url: .*/model.safetensors",
+    "hf:nobody/name": "Repository Not Found",
+    "hf:org/name@v9": "Revision Not Found",
+    "hf:no//name": "Repo id must",
+    "hf:": "Repo id must",
+}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hf")
+
+
+@pytest.fixture(scope="module")
+def online(hub: Hub, home: Path) -> Visit:
+    return visit(hub, home, ["hf:org/name", "hf:org/name@v1", *REFUSED])
+
+
+@pytest.fixture(scope="module")
+def offline(hub: Hub, home: Path, online: Visit) -> Visit:
+    return visit(hub, home, ["hf:org/name", "hf:org/never-pulled"], HF_HUB_OFFLINE="1")
+
+
+@pytest.mark.parametrize("reference", ["hf:org/name", "hf:org/name@v1"])
+def test_model_is_pulled_and_predicts(hub: Hub, online: Visit, reference: str) -> None:
+    published = safetensors.torch.load_file(hub.folder / WEIGHTS_FILE)
+    result = online.results[reference]
+    assert result["id"] == "tiny:tiny_conv3d"
+    assert result["bias"] == published["head.classifier.bias"].tolist()
+    assert sorted(result["predicted"]) == LABELS
+
+
+def test_weights_are_of_the_commit_of_the_configuration(online: Visit) -> None:
+    weights = [request for request in online.requests if request.endswith(WEIGHTS_FILE)]
+    assert weights and all(f"/{COMMIT}/" in request for request in weights)
+
+
+def test_files_are_transferred_once(online: Visit) -> None:
+    weights = [r for r in online.requests if r.startswith("GET /org/name/") and r.endswith(WEIGHTS_FILE)]
+    assert len(weights) == 1
+
+
+@pytest.mark.parametrize("reference", REFUSED)
+def test_what_cannot_be_had_is_named(online: Visit, reference: str) -> None:
+    error = online.results[reference]["error"]
+    assert error.startswith(f"cannot get {reference} from the Hugging Face Hub: ")
+    assert re.search(REFUSED[reference], error)
+    assert "\n" not in error
+
+
+def test_pulled_model_works_offline(online: Visit, offline: Visit) -> None:
+    assert offline.results["hf:org/name"] == online.results["hf:org/name"]
+    assert offline.requests == []
+
+
+def test_offline_without_a_copy(offline: Visit) -> None:
+    assert offline.results["hf:org/never-pulled"]["error"].startswith("cannot get hf:org/never-pulled from the Hugging")
