@@ -1,6 +1,7 @@
 """Parts that plugins share."""
 
 import math
+from abc import ABC, abstractmethod
 from typing import Literal, cast
 
 import torch
@@ -19,6 +20,46 @@ def sinusoidal_positions(length: int, width: int, like: Tensor) -> Tensor:
     rate = torch.exp(torch.arange(half, device=like.device) * (-2.0 * math.log(10000.0) / width))
     codes = torch.stack((torch.sin(position * rate), torch.cos(position * rate)), dim=2).flatten(1)
     return codes[:, :width].to(like.dtype)
+
+
+class FeatureNetwork(nn.Module, ABC):
+    """A network in two parts, as the model contract wants it: features, and a `head` that follows them.
+
+    A subclass sets `head` and says what the features are.
+    """
+
+    head: nn.Module
+
+    @abstractmethod
+    def forward_features(self, clips: Tensor) -> Tensor:
+        """Clips [B, 3, T, H, W] to what the head takes."""
+
+    def forward_head(self, features: Tensor) -> Tensor:
+        """Features to logits [B, K]."""
+        return cast(Tensor, self.head(features))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Clips [B, 3, T, H, W] to logits [B, K]."""
+        return self.forward_head(self.forward_features(clips))
+
+
+class LinearHead(nn.Module):
+    """Dropout and a linear classifier on one vector a clip, [B, D].
+
+    Args:
+        width: size of the vector, D.
+        num_classes: size of the output, K.
+        dropout: before the classifier.
+    """
+
+    def __init__(self, width: int, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(width, num_classes)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Vectors [B, D] to logits [B, K]."""
+        return cast(Tensor, self.classifier(self.dropout(features)))
 
 
 class TokenHead(nn.Module):

@@ -7,14 +7,14 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from actrec_zoo.nn import Readout, TokenHead
+from actrec_zoo.nn import FeatureNetwork, Readout, TokenHead
 from actrec_zoo.plugin import ConfigError
 from actrec_zoo.weights import torchvision_model
 
 _CLASSIFIER_NAMES = ("fc", "classifier", "head", "heads")
 
 
-class FrameTransformer(nn.Module):
+class FrameTransformer(FeatureNetwork):
     """A 2D CNN turns each frame into a token; a transformer head reads the tokens of the clip.
 
     The CNN runs in the channels-last layout, which took about half the time on a CPU for the small backbones.
@@ -35,14 +35,6 @@ class FrameTransformer(nn.Module):
         images = frames.flatten(0, 1).contiguous(memory_format=torch.channels_last)
         tokens = self.backbone(images).flatten(1)
         return cast(Tensor, tokens.unflatten(0, frames.shape[:2]))
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Tokens [B, T, D] to logits [B, K]."""
-        return cast(Tensor, self.head(features))
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips [B, 3, T, H, W] to logits [B, K]."""
-        return self.forward_head(self.forward_features(clips))
 
 
 def build(

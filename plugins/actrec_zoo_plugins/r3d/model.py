@@ -5,7 +5,7 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from actrec_zoo.nn import Readout, TokenHead
+from actrec_zoo.nn import FeatureNetwork, LinearHead, Readout, TokenHead
 from actrec_zoo.plugin import ConfigError
 from actrec_zoo.weights import torchvision_model
 
@@ -13,18 +13,7 @@ _BACKBONES = ("r3d_18", "mc3_18", "r2plus1d_18")
 _WIDTH = 512
 
 
-class _LinearHead(nn.Module):
-    """A linear classifier on a vector a clip."""
-
-    def __init__(self, width: int, num_classes: int) -> None:
-        super().__init__()
-        self.classifier = nn.Linear(width, num_classes)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return cast(Tensor, self.classifier(features))
-
-
-class LogitsR3D(nn.Module):
+class LogitsR3D(FeatureNetwork):
     """A 3D ResNet that keeps its Kinetics classifier, and a linear layer on those logits.
 
     Args:
@@ -35,22 +24,14 @@ class LogitsR3D(nn.Module):
     def __init__(self, backbone: nn.Module, num_classes: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = _LinearHead(cast(nn.Linear, backbone.fc).out_features, num_classes)
+        self.head = LinearHead(cast(nn.Linear, backbone.fc).out_features, num_classes)
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Clips [B, 3, T, H, W] to upstream's logits [B, 400]."""
         return cast(Tensor, self.backbone(clips))
 
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Upstream's logits [B, 400] to logits [B, K]."""
-        return cast(Tensor, self.head(features))
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips [B, 3, T, H, W] to logits [B, K]."""
-        return self.forward_head(self.forward_features(clips))
-
-
-class TokenR3D(nn.Module):
+class TokenR3D(FeatureNetwork):
     """A 3D ResNet whose last feature map, pooled to a grid or whole, is read by a transformer head.
 
     Args:
@@ -72,14 +53,6 @@ class TokenR3D(nn.Module):
         for name in ("stem", "layer1", "layer2", "layer3", "layer4", "avgpool"):
             features = cast(nn.Module, getattr(self.backbone, name))(features)
         return features.flatten(2).transpose(1, 2)
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Tokens [B, N, 512] to logits [B, K]."""
-        return cast(Tensor, self.head(features))
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips [B, 3, T, H, W] to logits [B, K]."""
-        return self.forward_head(self.forward_features(clips))
 
 
 def build(

@@ -4,22 +4,11 @@ from typing import cast
 
 from torch import Tensor, nn
 
+from actrec_zoo.nn import FeatureNetwork, LinearHead
 from actrec_zoo.plugin import WeightsError
 
 
-class _Head(nn.Module):
-    """Dropout and a linear classifier on pooled features [B, D]."""
-
-    def __init__(self, width: int, num_classes: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.classifier = nn.Linear(width, num_classes)
-
-    def forward(self, features: Tensor) -> Tensor:
-        return cast(Tensor, self.classifier(self.dropout(features)))
-
-
-class TinyConv3d(nn.Module):
+class TinyConv3d(FeatureNetwork):
     """Three stages of factorised (2+1)D convolutions with batch norm, averaged over time and space.
 
     Args:
@@ -37,19 +26,11 @@ class TinyConv3d(nn.Module):
             nn.AdaptiveAvgPool3d(1),
             nn.Flatten(),
         )
-        self.head = _Head(4 * width, num_classes, dropout)
+        self.head = LinearHead(4 * width, num_classes, dropout)
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Clips [B, 3, T, H, W] to pooled features [B, D]."""
         return cast(Tensor, self.backbone(clips))
-
-    def forward_head(self, features: Tensor) -> Tensor:
-        """Pooled features [B, D] to logits [B, K]."""
-        return cast(Tensor, self.head(features))
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Clips [B, 3, T, H, W] to logits [B, K]."""
-        return self.forward_head(self.forward_features(clips))
 
 
 def build(*, num_classes: int, pretrained: str | None = None, width: int = 24, dropout: float = 0.0) -> TinyConv3d:
