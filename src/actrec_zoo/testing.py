@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.errors import ConfigError
 from actrec_zoo.loading import build, create, resolve_options
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.spec import InputSpec
@@ -124,12 +125,13 @@ def meta_network(
 
 
 def check_groups(model: VideoClassifier) -> None:
-    """Every group, the default trainable patterns, the backbone, the head and the classifier exist."""
-    for group in model.spec.all_groups:
-        set_trainable(model.net, model.spec, [f"@{group}"])
-    set_trainable(model.net, model.spec, model.spec.trainable)
-    for name in (model.spec.backbone, model.spec.head, model.spec.classifier):
-        model.net.get_submodule(name)
+    """Every group, those of backbone, head and classifier among them, and the default patterns match parameters."""
+    try:
+        for group in model.spec.all_groups:
+            set_trainable(model.net, model.spec, [f"@{group}"])
+        set_trainable(model.net, model.spec, model.spec.trainable)
+    except ConfigError as error:
+        raise AssertionError(str(error)) from error
 
 
 def check_forward(model: VideoClassifier) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-import click
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -53,7 +51,6 @@ class ProgressDisplay:
         )
 
     def __enter__(self) -> ProgressDisplay:
-        show_log()
         self.progress.start()
         return self
 
@@ -71,18 +68,3 @@ class ProgressDisplay:
                 self.progress.advance(task)
         finally:
             self.progress.remove_task(task)
-
-
-class _EchoHandler(logging.Handler):
-    """Messages of the library as plain lines on stderr."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        click.echo(record.getMessage(), err=True)
-
-
-def show_log() -> None:
-    """Let the user see what the library says."""
-    logger = logging.getLogger("actrec_zoo")
-    logger.setLevel(logging.INFO)
-    if not logger.handlers:
-        logger.addHandler(_EchoHandler())

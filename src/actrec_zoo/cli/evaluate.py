@@ -21,7 +21,9 @@ from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table
 def command(model: str, as_json: bool, **options: Any) -> None:
     """Evaluate MODEL, a run folder or the name of a trained model."""
     from actrec_zoo.api import evaluate
+    from actrec_zoo.cli.log import show_log
 
+    show_log()
     with ProgressDisplay() as display:
         result = evaluate(model, track=display.track, **options)
     if as_json:

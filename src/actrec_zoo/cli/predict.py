@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actrec_zoo.cli.display import make_console, make_table, show_log
+from actrec_zoo.cli.display import make_console, make_table
 from actrec_zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 def command(model: str, files: tuple[str, ...], top_k: int, device: str, as_json: bool) -> int:
     """Say what happens in videos, folders of frames, or what a quoted pattern such as 'clips/*.mp4' matches."""
     paths = _expand(files)
+    from actrec_zoo.cli.log import show_log
     from actrec_zoo.devices import resolve_device
     from actrec_zoo.loading import load
 

@@ -46,12 +46,14 @@ def command(
 ) -> None:
     """Train MODEL on a folder of videos, leaving a run folder."""
     from actrec_zoo.api import train
+    from actrec_zoo.cli.log import show_log
     from actrec_zoo.cli.reporter import Reporter
     from actrec_zoo.config import parse_assignment
 
     settings = dict(parse_assignment(text) for text in assignments) | {k: v for k, v in flags.items() if v is not None}
     if trainable:
         settings["trainable"] = trainable
+    show_log()
     with ProgressDisplay() as display:
         reporter = Reporter(display)
         run = train(
