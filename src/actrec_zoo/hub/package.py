@@ -97,7 +97,7 @@ def read_package(folder: Path) -> Package:
             model=_typed(values, "model", str),
             plugin=_typed(values, "plugin", dict),
             options=_typed(values, "options", dict),
-            labels=tuple(str(label) for label in _typed(values, "labels", list)),
+            labels=_labels(values),
             input=InputSpec.from_dict(_typed(values, "input", dict)),
         )
     except ConfigError as error:
@@ -129,6 +129,15 @@ def _version(distribution: str) -> str:
         return version(distribution)
     except PackageNotFoundError:
         return "unknown"
+
+
+def _labels(values: Mapping[str, Any]) -> tuple[str, ...]:
+    labels = tuple(str(label) for label in _typed(values, "labels", list))
+    if not labels:
+        raise ConfigError("there are no labels")
+    if len(set(labels)) < len(labels):
+        raise ConfigError("a label is there more than once")
+    return labels
 
 
 def _typed(values: Mapping[str, Any], key: str, kind: type) -> Any:
