@@ -164,9 +164,10 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not separator or not key.strip():
         raise ConfigError(f"--set {text!r} is not of the form key=value")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return key.strip(), value.strip()
+        parsed = {}
+    return key.strip(), parsed["value"] if len(parsed) == 1 else value.strip()
 
 
 def flatten(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def locate(name: str | Path) -> Path | None:
         return remote.pull(str(name))
     if _is_path(name):
         path = Path(name).expanduser()
-        return path.parent if path.name in (WEIGHTS_FILE, CONFIG_FILE) else path
+        inside = path.name in (WEIGHTS_FILE, CONFIG_FILE) and (path.parent / CONFIG_FILE).is_file()
+        return path.parent if inside else path
     return store.find(get_registry().find(str(name)).id)
 
 
@@ -193,10 +194,21 @@ def _from_name(name: str, weights: str | None, num_classes: int | None) -> Video
             f"`actrec-zoo train {model.spec.name} --data DIR`, or load it with weights=None (random){pretrained}"
         )
     package = _reference_package(weights)
+    if package is not None:
+        _refuse_other_architecture(model, package)
     labels: Sequence[str] = _numbered(model.spec.num_classes if num_classes is None else num_classes)
     if package is not None and num_classes in (None, len(package.labels)):
         labels = package.labels
     return create(model, labels=labels, weights=weights, **_settings(package))
+
+
+def _refuse_other_architecture(model: RegisteredModel, package: Package) -> None:
+    other = find_model(package)
+    if other.spec.builder != model.spec.builder:
+        raise WeightsError(
+            f"the weights in {package.folder} are of {other.id}, which is built otherwise than {model.id}: "
+            "name a run of the same architecture"
+        )
 
 
 def _settings(package: Package | None) -> dict[str, Any]:
