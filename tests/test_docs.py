@@ -251,6 +251,16 @@ def test_codecs_whose_packets_are_counted_are_documented() -> None:
     assert all(name in choice for name in names.values())
 
 
+# Architecture
+
+
+def test_the_floors_are_those_of_import_linter() -> None:
+    block = re.search(r"```text\n(.*?)```", section("docs/explanation/architecture.md", "## Floors"), re.S)
+    contracts = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    assert block and block[1].splitlines() == [layer.replace(" :", ",") for layer in layers]
+
+
 # Plugins
 
 
