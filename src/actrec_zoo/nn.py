@@ -106,6 +106,8 @@ class TokenHead(nn.Module):
         self.center = center
         self.projection = nn.Linear(width, project) if project else None
         width = project or width
+        if layers < 0:
+            raise ConfigError(f"layers={layers} must be 0 or more")
         if heads < 1 or width % heads:
             raise ConfigError(f"heads={heads} does not divide the token width {width}: choose a divisor")
         if readout not in ("flatten", "cls", "mean"):

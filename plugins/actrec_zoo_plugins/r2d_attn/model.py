@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torchvision import models
 
 from actrec_zoo.nn import FeatureNetwork, Readout, TokenHead
 from actrec_zoo.plugin import ConfigError
@@ -72,6 +73,8 @@ def build(
         ConfigError: an option has a value that does not fit.
         WeightsError: the pretrained weights cannot be downloaded.
     """
+    if backbone in models.list_models(models.video):
+        raise ConfigError(f"backbone {backbone!r} takes clips, not images: choose an image classifier")
     net = torchvision_model(backbone, pretrained=pretrained, **(backbone_args or {}))
     head = TokenHead(
         _remove_classifier(net, backbone),

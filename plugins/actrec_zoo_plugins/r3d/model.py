@@ -106,6 +106,7 @@ def build(
 def _checked_grid(grid: Sequence[int] | None) -> tuple[int, int, int] | None:
     if grid is None:
         return None
-    if len(grid) != 3 or any(not isinstance(n, int) or n < 1 for n in grid):
-        raise ConfigError(f"grid must be three whole numbers (time, height, width), not {list(grid)}")
-    return grid[0], grid[1], grid[2]
+    match grid:
+        case [int(time), int(height), int(width)] if min(grid) > 0:
+            return time, height, width
+    raise ConfigError(f"grid must be three whole numbers (time, height, width), not {grid!r}")
