@@ -92,6 +92,7 @@ def write_video(path: Path, frames: Frames, codec: str = "libx264", options: dic
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # threads of an encoder do not survive the fork of a worker
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

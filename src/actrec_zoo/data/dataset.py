@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -228,12 +229,18 @@ def make_loader(
     )
 
 
+_of_the_parent: list[object] = []
+
+
 def _begin_worker(worker: int) -> None:
     """Ctrl-C reaches every process of the terminal; the main one decides when the workers end.
 
-    A video that was open at the fork is opened anew: all processes would move the one place in the file.
+    A video that was open at the fork is opened anew: all processes would move the one place in the file. Nothing that
+    came with the fork is freed here: a decoder or scaler would wait for its threads, which stayed in the parent.
     """
+    gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     info = get_worker_info()
     if info is not None and isinstance(info.dataset, ClipDataset):
+        _of_the_parent.append(info.dataset._open)
         info.dataset.close()

@@ -122,9 +122,7 @@ class VideoFile:
 
     def _decode(self) -> Generator[av.VideoFrame]:
         with av.open(str(self.path)) as container:
-            stream = _video_stream(container, self.path)
-            stream.codec_context.thread_count = 1  # worker processes are the parallel part, and forking loses threads
-            yield from container.decode(stream)
+            yield from container.decode(_video_stream(container, self.path))
 
 
 def is_video_path(path: Path) -> bool:
@@ -144,19 +142,23 @@ def _count_video_frames(path: Path) -> int:
                 if not keyframes or keyframes[0]:
                     return len(keyframes)
         with av.open(str(path)) as container:
-            stream = _video_stream(container, path)
-            stream.thread_type = "AUTO"
-            return sum(1 for _ in container.decode(stream))
+            return sum(1 for _ in container.decode(_video_stream(container, path)))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {_first_line(error)}") from error
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The first video stream, decoded in one thread.
+
+    Videos are decoded side by side as it is. Threads of a decoder do not survive a fork: a worker process that
+    clears away a decoder of its parent would wait for them for ever.
+    """
     if not container.streams.video:
         raise DataError(f"{path} has no video stream")
     stream = container.streams.video[0]
     if stream.codec_context is None:
         raise DataError(f"{path} has a video codec that cannot be decoded")
+    stream.codec_context.thread_count = 1
     return stream
 
 

@@ -1,0 +1,210 @@
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, Failure, make_loader
+from actrec_zoo.data.decode import open_source
+from actrec_zoo.data.layouts import read_manifest
+from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.probe import probe
+from actrec_zoo.data.sampling import ClipSampler, TrainSampling
+from actrec_zoo.data.transforms import AUGMENTATIONS, ClipTransform
+from actrec_zoo.errors import DataError
+from actrec_zoo.spec import InputSpec
+from tests.conftest import numbered_frames, write_frames, write_video
+
+SPEC = InputSpec(frames=4, size=16)
+
+
+def make_dataset(manifest: Manifest, mode: TrainSampling = "blocks", augment: tuple[str, ...] = ()) -> ClipDataset:
+    videos = np.arange(len(manifest))
+    return ClipDataset(manifest, videos, ClipSampler(mode, SPEC.frames), ClipTransform(SPEC, augment), seed=3)
+
+
+def run_epoch(dataset: ClipDataset, epoch: int, *, workers: int = 0, first: int = 0, size: int = 7) -> list[Batch]:
+    batches = EpochBatches(len(dataset), size, shuffle=True, seed=5)
+    batches.start(epoch, first)
+    return list(make_loader(dataset, batches, workers=workers))
+
+
+def all_inputs(batches: list[Batch]) -> Tensor:
+    return torch.cat([batch.inputs for batch in batches])
+
+
+def order(batches: EpochBatches) -> list[int]:
+    return [index for batch in batches for _, index in batch]
+
+
+@pytest.fixture(scope="module")
+def manifest(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    return probe(read_manifest(squares), cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, squares: Path) -> Manifest:
+    """4 videos of 3 clips; the second clip of left/clip1 is broken, right/clip0 cannot be opened at all."""
+    for label in ("left", "right"):
+        for number in range(2):
+            shutil.copytree(squares / label / f"clip{number}", tmp_path / "data" / label / f"clip{number}")
+    shutil.rmtree(tmp_path / "data" / "right" / "clip0")
+    (tmp_path / "data" / "right" / "clip0.mp4").write_bytes(b"no video")
+    bad = tmp_path / "data" / "left" / "clip1" / "6.jpg"
+    bad.write_bytes(bad.read_bytes()[:300])
+    return probe(read_manifest(tmp_path / "data"))
+
+
+def test_clips_hold_the_frames_and_the_class_of_their_video(manifest: Manifest) -> None:
+    dataset = make_dataset(manifest)
+    assert len(dataset) == 60
+    clip = dataset.clip(32, epoch=0)
+    whole = open_source(manifest.path(10)).read(np.arange(8, 12))
+    assert torch.equal(clip.frames, ClipTransform(SPEC)(whole, (0, 0, 0)))
+    assert (clip.label, clip.video, clip.view) == (1, 10, 2)
+
+
+def test_clips_of_some_videos_keep_the_numbers_of_the_manifest(manifest: Manifest) -> None:
+    dataset = ClipDataset(manifest, np.array([4, 15]), ClipSampler("blocks", 4), ClipTransform(SPEC))
+    assert [dataset.locate(i) for i in range(len(dataset))] == [(4, 0), (4, 1), (4, 2), (15, 0), (15, 1), (15, 2)]
+    with pytest.raises(IndexError):
+        dataset.locate(6)
+
+
+def test_data_without_videos_has_no_clips(manifest: Manifest) -> None:
+    dataset = ClipDataset(manifest, np.array([], dtype=np.int64), ClipSampler("blocks", 4), ClipTransform(SPEC))
+    assert len(dataset) == 0
+    assert run_epoch(dataset, 0) == []
+
+
+@pytest.mark.parametrize("augment", [(), tuple(AUGMENTATIONS)])
+@pytest.mark.parametrize("mode", ["blocks", "random", "uniform"])
+def test_clips_are_a_function_of_seed_epoch_and_index(
+    manifest: Manifest, mode: TrainSampling, augment: tuple[str, ...]
+) -> None:
+    dataset, same = make_dataset(manifest, mode, augment), make_dataset(manifest, mode, augment)
+    backwards = {i: same.clip(i, 1).frames for i in reversed(range(len(same)))}
+    assert all(torch.equal(dataset.clip(i, 1).frames, backwards[i]) for i in range(len(dataset)))
+    changed = any(not torch.equal(dataset.clip(i, 2).frames, backwards[i]) for i in range(len(dataset)))
+    assert changed != dataset.deterministic
+    assert dataset.deterministic == (mode != "random" and not augment)
+
+
+@pytest.mark.parametrize(("size", "workers"), [(1, 0), (7, 0), (60, 0), (100, 0), (7, 2), (30, 2), (100, 2)])
+def test_every_clip_comes_once_an_epoch_and_no_batch_is_dropped(manifest: Manifest, size: int, workers: int) -> None:
+    batches = run_epoch(make_dataset(manifest), 0, size=size, workers=workers)
+    seen = [pair for b in batches for pair in zip(b.videos.tolist(), b.views.tolist(), strict=True)]
+    assert sorted(seen) == [(video, view) for video in range(20) for view in range(3)]
+    assert [len(b) for b in batches] == [size] * (60 // size) + ([60 % size] if 60 % size else [])
+
+
+def test_workers_do_not_change_the_batches(manifest: Manifest) -> None:
+    alone, helped = (
+        run_epoch(make_dataset(manifest, "random", tuple(AUGMENTATIONS)), 4, workers=workers) for workers in (0, 2)
+    )
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one.inputs, other.inputs)
+        for name in ("labels", "videos", "views"):
+            assert getattr(one, name).tolist() == getattr(other, name).tolist()
+
+
+def test_workers_read_rightly_when_a_video_is_open_already(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_video(tmp_path / "c" / f"{name}.mp4", numbered_frames(31, side=256), options={"g": "31", "bf": "2"})
+    dataset = make_dataset(probe(read_manifest(tmp_path)))
+    expected = all_inputs(run_epoch(dataset, 0, size=2))
+    dataset.clip(1, 0)
+    assert torch.equal(all_inputs(run_epoch(dataset, 0, size=2, workers=2)), expected)
+
+
+def test_an_open_video_does_not_hinder_pickling(videos: Path) -> None:
+    dataset = make_dataset(probe(read_manifest(videos)))
+    clip = dataset.clip(4, 0)
+    assert torch.equal(pickle.loads(pickle.dumps(dataset)).clip(4, 0).frames, clip.frames)
+
+
+def test_workers_follow_from_epoch_to_epoch(manifest: Manifest) -> None:
+    dataset = make_dataset(manifest, "random")
+    batches = EpochBatches(len(dataset), 8, shuffle=True, seed=5)
+    loader = make_loader(dataset, batches, workers=1)
+    for epoch in (0, 1, 0):
+        batches.start(epoch)
+        assert torch.equal(all_inputs(list(loader)), all_inputs(run_epoch(dataset, epoch, size=8)))
+
+
+def test_seed_and_epoch_decide_the_order() -> None:
+    batches, same = (EpochBatches(100, 8, shuffle=True, seed=1) for _ in range(2))
+    first = order(batches)
+    np.random.default_rng().random()
+    torch.rand(1)
+    assert order(same) == first
+    batches.start(1)
+    other_epoch, other_seed = order(batches), order(EpochBatches(100, 8, shuffle=True, seed=2))
+    assert len({tuple(o) for o in (first, other_epoch, other_seed, range(100))}) == 4
+    assert sorted(first) == sorted(other_epoch) == list(range(100))
+
+
+def test_without_shuffling_the_order_is_that_of_the_clips() -> None:
+    assert order(EpochBatches(10, 4)) == list(range(10))
+
+
+@pytest.mark.parametrize("first", [0, 1, 6, 7])
+def test_an_epoch_continues_where_it_was_left(manifest: Manifest, first: int) -> None:
+    dataset = make_dataset(manifest, "random", ("horizontal_flip",))
+    whole, rest = run_epoch(dataset, 2, size=3), run_epoch(dataset, 2, size=3, first=first)
+    assert len(rest) == 7 - first
+    for one, other in zip(whole[first:], rest, strict=True):
+        assert torch.equal(one.inputs, other.inputs)
+        assert one.videos.tolist() == other.videos.tolist()
+
+
+def test_number_of_batches() -> None:
+    batches = EpochBatches(10, 4)
+    assert len(batches) == len(list(batches)) == 3
+    batches.start(5, 2)
+    assert len(batches) == len(list(batches)) == 1
+    batches.start(6)
+    assert len(batches) == len(list(batches)) == 3
+    assert [key for batch in batches for key in batch] == [(6, i) for i in range(10)]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_clip_is_reported_and_the_others_are_kept(damaged: Manifest, workers: int) -> None:
+    dataset = make_dataset(damaged)
+    (batch,) = run_epoch(dataset, 0, size=100, workers=workers)
+    assert sorted(zip(batch.videos.tolist(), batch.views.tolist(), strict=True)) == [
+        (0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (3, 0), (3, 1), (3, 2),
+    ]  # fmt: skip
+    assert len(batch.inputs) == len(batch.labels) == len(batch) == 8
+    (failure,) = batch.failures
+    assert failure[:2] == (1, "left/clip1")
+    assert str(damaged.root / "left" / "clip1" / "6.jpg") in failure.error
+
+
+def test_a_video_that_the_probe_could_not_read_is_reported_without_clips(damaged: Manifest) -> None:
+    (failure,) = make_dataset(damaged).failures
+    assert failure == Failure(2, "right/clip0.mp4", damaged.errors[2])
+
+
+def test_a_batch_of_failures_alone_is_empty(damaged: Manifest) -> None:
+    dataset = make_dataset(damaged)
+    batches = EpochBatches(len(dataset), 1)
+    batch = list(make_loader(dataset, batches, workers=0))[4]
+    assert len(batch) == 0
+    assert [failure.video for failure in batch.failures] == [1]
+    assert len(batch.to(torch.device("cpu"))) == 0
+
+
+def test_a_video_is_read_again_after_a_failure(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "run" / "a", numbered_frames(8))
+    dataset = make_dataset(probe(read_manifest(tmp_path)))
+    whole = (folder / "2.jpg").read_bytes()
+    (folder / "2.jpg").write_bytes(whole[:100])
+    assert isinstance(dataset[0, 0], Failure)
+    with pytest.raises(DataError, match=r"2\.jpg"):
+        dataset.clip(0, 0)
+    (folder / "2.jpg").write_bytes(whole)
+    assert dataset.clip(0, 0).frames.shape == (4, 3, 16, 16)
