@@ -1,7 +1,11 @@
+import gc
 import pickle
 import shutil
+import signal
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -38,6 +42,15 @@ def all_inputs(batches: list[Batch]) -> Tensor:
 
 def order(batches: EpochBatches) -> list[int]:
     return [index for batch in batches for _, index in batch]
+
+
+def leave_a_codec_with_threads_as_garbage() -> None:
+    codec = av.CodecContext.create("libx264", "w")
+    codec.width = codec.height = 256
+    codec.pix_fmt, codec.time_base, codec.thread_count = "yuv420p", Fraction(1, 25), 4
+    codec.open()
+    cycle: list[object] = [codec]
+    cycle.append(cycle)
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +131,29 @@ def test_workers_read_rightly_when_a_video_is_open_already(tmp_path: Path) -> No
     expected = all_inputs(run_epoch(dataset, 0, size=2))
     dataset.clip(1, 0)
     assert torch.equal(all_inputs(run_epoch(dataset, 0, size=2, workers=2)), expected)
+
+
+def test_workers_do_not_wait_for_threads_of_a_codec_that_stayed_in_the_parent(manifest: Manifest) -> None:
+    class Collecting(ClipTransform):
+        def __call__(self, frames: Tensor, key: tuple[int, int, int]) -> Tensor:
+            gc.collect()
+            return super().__call__(frames, key)
+
+    def give_up(number: int, frame: object) -> None:
+        raise TimeoutError("the worker hangs")
+
+    dataset = ClipDataset(manifest, np.arange(1), ClipSampler("blocks", 4), Collecting(SPEC))
+    gc.collect()
+    gc.disable()
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(20)
+    try:
+        leave_a_codec_with_threads_as_garbage()
+        assert len(all_inputs(run_epoch(dataset, 0, workers=1))) == 3
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+        gc.enable()
 
 
 def test_an_open_video_does_not_hinder_pickling(videos: Path) -> None:

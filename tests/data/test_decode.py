@@ -160,14 +160,6 @@ def test_no_random_damage_to_a_video_escapes_as_another_error(tmp_path: Path) ->
     assert failed > 30
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
-def test_counting_leaves_no_thread_behind_that_a_fork_would_lose(tmp_path: Path) -> None:
-    video = SOURCES["mpeg4"](tmp_path, moving_square(30, step=1, side=256))
-    before = len(list(Path("/proc/self/task").iterdir()))
-    assert count_frames(video) == 30
-    assert len(list(Path("/proc/self/task").iterdir())) == before
-
-
 def test_file_that_is_no_video_is_named(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_text("no video")
     with pytest.raises(DataError, match=f"cannot decode {tmp_path / 'v.mp4'}"):
