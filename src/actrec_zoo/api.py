@@ -92,7 +92,7 @@ def train(
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
-    with folder.guard(), _interruptible(folder, registered):
+    with folder.guard(), _interruptible(folder, resolved.config):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
         told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
@@ -285,13 +285,13 @@ def _obstacle_to_caching(model: VideoClassifier, clips: ClipDataset) -> str:
 
 
 @contextmanager
-def _interruptible(folder: RunFolder, model: RegisteredModel) -> Iterator[None]:
+def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
         done = "The checkpoint is saved." if folder.has_checkpoint else "No step was completed."
         raise InterruptedRun(
-            f"interrupted. {done} Continue with: actrec-zoo train {model.spec.name} --data DIR "
+            f"interrupted. {done} Continue with: actrec-zoo train {config.model} --data {config.data} "
             f"--out {folder.path} --resume"
         ) from interrupt
 

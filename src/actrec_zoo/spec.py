@@ -213,7 +213,7 @@ class ComponentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetSpec(ComponentSpec):
-    """A reader of one layout: `builder` names a `actrec_zoo.data.layouts.Reader`."""
+    """A reader of one layout: `builder` names a class of `actrec_zoo.plugin.Reader`, called without arguments."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,6 +124,33 @@ def test_an_interrupted_and_resumed_run_ends_in_the_same_bytes(
     assert rows(cut.path) == rows(whole.path)
 
 
+class InterruptTwice(Callback):
+    """Presses Ctrl-C at the end of a step, and again in the middle of the next one."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def on_start(self, state: TrainingState) -> None:
+        step = state.optimizer.step
+        state.optimizer.step = lambda *a: (step(*a), self._press())[0]  # type: ignore[method-assign]
+
+    def _press(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_a_second_ctrl_c_in_the_middle_of_a_step_saves_no_half_step(squares: Path, tmp_path: Path) -> None:
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", epochs=2, **TINY)
+    with pytest.raises(InterruptedRun):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", epochs=2, callbacks=[InterruptTwice(6)], **TINY)
+    origins = json.loads((tmp_path / "cut" / "run.json").read_text())["origins"]
+    cut = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True)
+    assert (cut.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    assert json.loads((cut.path / "run.json").read_text())["origins"] == origins
+
+
 def _clips(settings: dict[str, Any]) -> int:
     return 16 * (3 if settings.get("sampling") == "blocks" else 1)
 

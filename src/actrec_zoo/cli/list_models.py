@@ -18,7 +18,7 @@ def command(pattern: str | None, as_json: bool) -> None:
     elif models:
         _print_table(models)
     else:
-        click.echo(f"no model matches {pattern!r}")
+        click.echo("there are no models" if pattern is None else f"no model matches {pattern!r}")
 
 
 def _as_json(model: RegisteredModel) -> dict[str, object]:

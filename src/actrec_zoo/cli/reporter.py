@@ -21,7 +21,9 @@ class Reporter(Callback):
 
     def on_start(self, state: TrainingState) -> None:
         """Say what trains, and where a resumed run goes on."""
-        if state.epoch or state.step:
+        if state.epoch >= state.config.epochs:
+            click.echo(f"nothing to resume: all {state.epoch} epochs are done")
+        elif state.epoch or state.step:
             click.echo(f"resumed at epoch {state.epoch + 1}, step {state.step}")
         trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
         total = sum(p.numel() for p in state.model.parameters())

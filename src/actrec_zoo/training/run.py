@@ -64,11 +64,13 @@ class RunFolder:
         manifest: Manifest,
         splits: Splits,
     ) -> None:
-        """Write what is known before the first step.
+        """Write what is known before the first step; a run that is continued has it already.
 
         Raises:
             RunError: the folder cannot be written.
         """
+        if not self.fresh:
+            return
         write_splits(self.splits, manifest, splits)
         write_json(
             self.path / RUN_FILE,

@@ -108,7 +108,7 @@ class Callback:
         """After validation; the epoch is the last of `state.history`."""
 
     def on_interrupt(self, state: TrainingState) -> None:
-        """After Ctrl-C, at the end of a step."""
+        """After Ctrl-C, at the end of a step; not after a second Ctrl-C, which may cut a step in two."""
 
 
 class Callbacks(Callback):
@@ -142,10 +142,15 @@ class InterruptFlag:
     """Turns the first Ctrl-C into a flag that is looked at between steps; the second one interrupts at once.
 
     Outside the main thread, where Python delivers no signals, it stays unset.
+
+    Attributes:
+        set: Ctrl-C was pressed.
+        forced: it was pressed again, so that a step may have been cut in two.
     """
 
     def __init__(self) -> None:
         self.set = False
+        self.forced = False
         self._previous: Any = None
 
     def __enter__(self) -> "InterruptFlag":
@@ -168,5 +173,6 @@ class InterruptFlag:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.set:
+            self.forced = True
             raise KeyboardInterrupt
         self.set = True

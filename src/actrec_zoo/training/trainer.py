@@ -139,7 +139,8 @@ class _Loop:
                 check=interrupt.check,
             )
         except KeyboardInterrupt:
-            self._callbacks.on_interrupt(state)
+            if not interrupt.forced:
+                self._callbacks.on_interrupt(state)
             raise
         for failed in report.failures:
             self._note_failed_path(failed["path"], failed["error"])
