@@ -52,8 +52,7 @@ def actrec_zoo_commands():
 PARTS = """
 import os
 from torch.nn import functional
-from actrec_zoo.data.layouts import Entry
-from actrec_zoo.training.state import Callback
+from actrec_zoo.plugin import Callback, Entry
 from actrec_zoo.training.trainer import SupervisedTrainer
 
 def note(line):
@@ -145,6 +144,14 @@ def test_a_plugin_can_import_all_it_yields() -> None:
     for kind in HOOKS.values():
         assert getattr(plugin, kind.__name__) is kind
     assert set(plugin.__all__) <= set(dir(plugin))
+
+
+@pytest.mark.parametrize("name", ["Callback", "Entry", "Reader", "Objective", "Trainer", "Batch", "TrainConfig"])
+def test_the_interfaces_of_the_other_hooks_are_public(name: str) -> None:
+    from actrec_zoo import plugin
+
+    assert name in dir(plugin) and name not in plugin.__all__
+    assert inspect.getdoc(getattr(plugin, name))
 
 
 def test_every_hook_is_implemented_by_the_plugin_of_these_tests() -> None:
@@ -252,3 +259,56 @@ def test_names_of_models_are_checked() -> None:
                 input=spec.InputSpec(frames=1, size=1),
                 parameters=0,
             )
+
+
+BAD = model_code(
+    "bad_net",
+    after="""
+@hookimpl
+def actrec_zoo_metrics():
+    yield MetricSpec(name="raises", summary="Raises", builder="MODULE.parts:raises")
+
+@hookimpl
+def actrec_zoo_callbacks(config):
+    yield CallbackSpec(name="nothing", summary="No callback", builder="MODULE.parts:nothing")
+""",
+)
+BAD_PARTS = """
+def raises(labels, probabilities):
+    raise ZeroDivisionError("of the metric")
+
+def nothing(config):
+    return object()
+"""
+
+
+def test_a_bad_metric_and_a_bad_callback_cost_a_line_and_nothing_else(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("bad", BAD, parts=BAD_PARTS)
+    with site.installed():
+        trained = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *QUICK)
+    assert trained.code == 0 and "plugin 'bad' is broken" in trained.err and "Callback" in trained.err
+    with site.installed():
+        evaluated = invoke("eval", tmp_path / "run", "--data", squares, "--workers", "0")
+    assert evaluated.code == 0 and "of the metric" in evaluated.err
+    assert json.loads((tmp_path / "run" / "eval.json").read_text())["metrics"] == {}
+
+
+def test_metrics_of_the_same_name_keep_both(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    site = Site(tmp_path / "site", monkeypatch)
+    code = """
+@hookimpl
+def actrec_zoo_metrics():
+    yield MetricSpec(name="share", summary="A share", builder="MODULE.parts:share")
+"""
+    for name, value in (("one", 1), ("two", 2)):
+        site.add(name, model_code(f"{name}_net", after=code), parts=f"share = lambda labels, probabilities: {value}")
+    with site.installed():
+        succeed(invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *QUICK))
+        succeed(invoke("eval", tmp_path / "run", "--data", squares, "--workers", "0"))
+    metrics = json.loads((tmp_path / "run" / "eval.json").read_text())["metrics"]
+    assert metrics == {"one:share": 1.0, "two:share": 2.0}

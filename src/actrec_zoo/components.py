@@ -1,10 +1,17 @@
 """The parts of a run that plugins may add: readers, metrics, callbacks, objectives, trainers."""
 
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.layouts import Reader
-from actrec_zoo.errors import UnknownNameError, did_you_mean
+from actrec_zoo.errors import PluginError, UnknownNameError, did_you_mean
 from actrec_zoo.evaluation.evaluator import Metric
-from actrec_zoo.plugin_manager import get_plugin_manager
+from actrec_zoo.plugin_manager import Plugin, get_plugin_manager
 from actrec_zoo.spec import import_object
 from actrec_zoo.training.objective import Classification, Objective
 from actrec_zoo.training.state import Callback
@@ -12,19 +19,25 @@ from actrec_zoo.training.trainer import SupervisedTrainer, Trainer
 
 
 def readers() -> list[Reader]:
-    """Readers of data layouts that plugins add."""
-    return [import_object(spec.builder)() for _, spec in get_plugin_manager().collect("datasets")]
+    """Readers of data layouts that plugins add; a plugin whose reader cannot be made is broken and left out."""
+    return [made for _, _, made in _make("datasets", lambda factory: factory())]
 
 
 def plugin_metrics() -> dict[str, Metric]:
-    """Video-level metrics that plugins add, by name."""
-    return {spec.name: import_object(spec.builder) for _, spec in get_plugin_manager().collect("metrics")}
+    """Video-level metrics that plugins add, by name, or by `plugin:name` where the name is not the only one.
+
+    A plugin whose metric cannot be imported, or raises, is broken, and its metric is left out.
+    """
+    found = _make("metrics", lambda metric: metric)
+    uses = Counter(name for _, name, _ in found)
+    return {
+        name if uses[name] == 1 else f"{plugin.name}:{name}": _guarded(plugin, metric) for plugin, name, metric in found
+    }
 
 
 def plugin_callbacks(config: TrainConfig) -> list[Callback]:
-    """Listeners that plugins add to a run."""
-    found = get_plugin_manager().collect("callbacks", config=config)
-    return [import_object(spec.builder)(config) for _, spec in found]
+    """Listeners that plugins add to a run; one that is no `Callback` breaks its plugin and is left out."""
+    return [made for _, _, made in _make("callbacks", lambda factory: _callback(factory(config)), config=config)]
 
 
 def objective_of(config: TrainConfig) -> Objective:
@@ -49,6 +62,36 @@ def trainer_of(config: TrainConfig) -> Trainer:
         return SupervisedTrainer()
     trainer: Trainer = import_object(_component("trainers", "trainer", config.trainer))()
     return trainer
+
+
+def _make(hook: str, make: Callable[[Any], Any], **arguments: Any) -> list[tuple[Plugin, str, Any]]:
+    """Plugin, name and object of everything that plugins add to a hook."""
+    found = []
+    for plugin, spec in get_plugin_manager().collect(hook, **arguments):
+        try:
+            found.append((plugin, spec.name, make(import_object(spec.builder))))
+        except Exception as error:
+            plugin.fail("broken", error)
+    return found
+
+
+def _callback(made: object) -> Callback:
+    if not isinstance(made, Callback):
+        raise PluginError(f"a callback must be an actrec_zoo.plugin.Callback, not {type(made).__name__}")
+    return made
+
+
+def _guarded(plugin: Plugin, metric: Any) -> Metric:
+    """The metric, giving None once it has raised."""
+
+    def guarded(labels: NDArray[np.int64], probabilities: NDArray[np.float64]) -> float | None:
+        try:
+            return float(metric(labels, probabilities))
+        except Exception as error:
+            plugin.fail("broken", error)
+            return None
+
+    return guarded
 
 
 def _component(hook: str, key: str, name: str) -> str:

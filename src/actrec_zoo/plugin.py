@@ -25,43 +25,37 @@ from actrec_zoo.spec import (
 )
 
 if TYPE_CHECKING:
-    from actrec_zoo.config import TrainConfig
-    from actrec_zoo.data.dataset import Batch
-    from actrec_zoo.data.layouts import Reader
-    from actrec_zoo.data.manifest import Entry
-    from actrec_zoo.training.objective import Objective
-    from actrec_zoo.training.state import Callback, TrainingState
-    from actrec_zoo.training.trainer import Trainer, TrainResult
+    from actrec_zoo.config import TrainConfig as TrainConfig
+    from actrec_zoo.data.dataset import Batch as Batch
+    from actrec_zoo.data.layouts import Reader as Reader
+    from actrec_zoo.data.manifest import Entry as Entry
+    from actrec_zoo.training.objective import Objective as Objective
+    from actrec_zoo.training.state import Callback as Callback
+    from actrec_zoo.training.state import TrainingState as TrainingState
+    from actrec_zoo.training.trainer import Trainer as Trainer
+    from actrec_zoo.training.trainer import TrainResult as TrainResult
 
 __all__ = [
     "API_VERSION",
     "ActrecZooError",
-    "Batch",
-    "Callback",
     "CallbackSpec",
     "CommandSpec",
     "ConfigError",
     "DataError",
     "DatasetSpec",
-    "Entry",
     "InputSpec",
     "MetricSpec",
     "ModelSpec",
-    "Objective",
     "ObjectiveSpec",
     "PluginError",
-    "Reader",
     "Reference",
-    "TrainConfig",
-    "TrainResult",
-    "Trainer",
     "TrainerSpec",
-    "TrainingState",
     "WeightsError",
     "WeightsRef",
     "hookimpl",
 ]
 
+# Not in __all__: `from actrec_zoo.plugin import *` must not import torch.
 _INTERFACES = {
     "Batch": "actrec_zoo.data.dataset",
     "Callback": "actrec_zoo.training.state",
@@ -79,3 +73,7 @@ def __getattr__(name: str) -> Any:
     if name in _INTERFACES:
         return getattr(import_module(_INTERFACES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted((*__all__, *_INTERFACES))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table
+from actrec_zoo.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from actrec_zoo.api import FinishedRun
@@ -48,9 +49,9 @@ def command(
     from actrec_zoo.api import train
     from actrec_zoo.cli.log import show_log
     from actrec_zoo.cli.reporter import Reporter
-    from actrec_zoo.config import parse_assignment
 
-    settings = dict(parse_assignment(text) for text in assignments) | {k: v for k, v in flags.items() if v is not None}
+    settings = _assigned(assignments)
+    settings |= {key: value for key, value in flags.items() if value is not None}
     if trainable:
         settings["trainable"] = trainable
     show_log()
@@ -67,6 +68,19 @@ def command(
             **settings,
         )
     _summarise(run, data)
+
+
+def _assigned(texts: tuple[str, ...]) -> dict[str, Any]:
+    """The settings of --set; what is no setting, or has an argument of its own, is refused."""
+    from actrec_zoo.config import TrainConfig, parse_assignment
+
+    settings = dict(parse_assignment(text) for text in texts)
+    for key in settings:
+        if key in ("model", "data"):
+            raise ConfigError(f"--set {key}=...: {key} has an argument of its own, see `actrec-zoo train --help`")
+        if key.partition(".")[0] not in TrainConfig.model_fields:
+            raise ConfigError(f"there is no setting {key!r} (--set).{did_you_mean(key, TrainConfig.model_fields)}")
+    return settings
 
 
 def _summarise(run: FinishedRun, data: str) -> None:

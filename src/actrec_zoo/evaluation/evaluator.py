@@ -14,8 +14,8 @@ from actrec_zoo.evaluation.metrics import TOP_K, confusion, in_top_k, per_class
 
 FORMAT = 1
 
-Metric = Callable[[NDArray[np.int64], NDArray[np.float64]], float]
-"""Labels int64[N] and probabilities float64[N, K] of videos to a number."""
+Metric = Callable[[NDArray[np.int64], NDArray[np.float64]], float | None]
+"""Labels int64[N] and probabilities float64[N, K] of videos to a number, or to None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +146,12 @@ class VideoEvaluator:
             video=self._video_level(probabilities, truth),
             per_class=per_class(self._truth, predicted, self._labels),
             confusion=confusion(self._truth, predicted, len(self._labels)),
-            metrics={name: float(metric(truth, probabilities)) for name, metric in self._metrics.items()},
+            metrics=self._further(truth, probabilities),
         )
+
+    def _further(self, truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:
+        values = {name: metric(truth, probabilities) for name, metric in self._metrics.items()}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _video_level(self, probabilities: NDArray[np.float64], truth: NDArray[np.int64]) -> Level:
         true = np.take_along_axis(probabilities, truth[:, None], axis=1)
