@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from actrec_zoo.data.decode import FrameFolder, Source, VideoFile, count_frames, is_video_path, open_source
+from actrec_zoo.data.decode import FrameFolder, Source, VideoFile, count_frames, open_source
 from actrec_zoo.errors import DataError
 from tests.conftest import moving_square, numbered_frames, write_frames, write_video
 
@@ -178,11 +178,3 @@ def test_sound_without_a_picture_is_an_error(tmp_path: Path) -> None:
     for use in (count_frames, lambda path: open_source(path).read(np.array([0]))):
         with pytest.raises(DataError, match=r"v\.mp4 has no video stream"):
             use(tmp_path / "v.mp4")
-
-
-def test_what_can_be_read_as_one_video(squares: Path, videos: Path, tmp_path: Path) -> None:
-    assert is_video_path(squares / "left" / "clip0")
-    assert is_video_path(videos / "left" / "clip0.mp4")
-    assert not is_video_path(squares / "left")
-    assert not is_video_path(squares / "left" / "clip0" / "1.jpg")
-    assert not is_video_path(tmp_path / "gone.mp4")

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from actrec_zoo.data.layouts import IMAGE_SUFFIXES, list_frames
+from actrec_zoo.data.layouts import list_frames
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.errors import DataError
 
@@ -123,13 +123,6 @@ class VideoFile:
     def _decode(self) -> Generator[av.VideoFrame]:
         with av.open(str(self.path)) as container:
             yield from container.decode(_video_stream(container, self.path))
-
-
-def is_video_path(path: Path) -> bool:
-    """Whether `path` can be read as one video: a file that is no image, or a folder with frames."""
-    if path.is_dir():
-        return bool(list_frames(path))
-    return path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
 
 
 def _count_video_frames(path: Path) -> int:
