@@ -18,7 +18,7 @@ _CLASSIFIER_NAMES = ("fc", "classifier", "head", "heads")
 class FrameTransformer(FeatureNetwork):
     """A 2D CNN turns each frame into a token; a transformer head reads the tokens of the clip.
 
-    The CNN runs on frames in the channels-last layout, which takes about half the time on a CPU for the small backbones.
+    The CNN gets its frames in the channels-last layout: about half the time on a CPU for the small backbones.
 
     Args:
         backbone: images [N, 3, H, W] to vectors [N, D].
