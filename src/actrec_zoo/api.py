@@ -25,7 +25,7 @@ from actrec_zoo.data.probe import Track, no_progress, probe
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.splits import Splits, make_splits, read_splits
 from actrec_zoo.data.transforms import ClipTransform
-from actrec_zoo.devices import default_workers, resolve_device
+from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
 from actrec_zoo.errors import ConfigError, DataError, InterruptedRun
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.evaluation.plots import plot_confusion, plot_history
@@ -92,7 +92,7 @@ def train(
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
-    with folder.guard(), _interruptible(folder, resolved.config):
+    with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
         told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]

@@ -55,6 +55,8 @@ class TrainConfig(BaseModel):
         seed: of everything random.
         device: auto, cpu, cuda or mps.
         workers: decoding processes; None takes one a core but one, at most 8.
+        threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
+            operations are faster with one, by far where other programs run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -91,6 +93,7 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int | None = Field(None, ge=0)
+    threads: int | None = Field(None, ge=1)
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, size, views and way of sampling."""

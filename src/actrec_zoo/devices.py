@@ -1,6 +1,8 @@
 """Which device a command runs on."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -23,6 +25,17 @@ def resolve_device(name: str) -> torch.device:
     if not available[name]:
         raise ConfigError(f"device {name!r} was asked for and there is none here: use --device auto or cpu")
     return torch.device(name)
+
+
+@contextmanager
+def cpu_threads(number: int | None) -> Iterator[None]:
+    """Let torch's operations use so many threads in a block; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def default_workers() -> int:

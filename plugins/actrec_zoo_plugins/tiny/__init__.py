@@ -28,6 +28,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
             "warmup_epochs": 2,
             "label_smoothing": 0.1,
             "sampling": "random",
+            "threads": 1,
         },
         notes=("Not from a publication: it is here to learn the tool with and to test it.",),
     )
