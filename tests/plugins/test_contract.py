@@ -11,3 +11,9 @@ from actrec_zoo.testing import check_model
 @pytest.mark.parametrize("name", [model.id for model in get_registry().models])
 def test_contract(name: str) -> None:
     check_model(name, size=64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [model.id for model in get_registry().models])
+def test_contract_at_full_size(name: str) -> None:
+    check_model(name)
