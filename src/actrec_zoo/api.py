@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +28,7 @@ from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.splits import Splits, make_splits, read_splits
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
-from actrec_zoo.errors import ConfigError, DataError, InterruptedRun
+from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.evaluation.plots import plot_confusion, plot_history
 from actrec_zoo.files import require_folder, write_json, write_text
@@ -100,7 +102,7 @@ def train(
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         folder.finish()
         _describe(folder, classifier, resolved.config, result, splits)
-    store.register(registered.id, folder.path)
+    _register(registered, folder)
     return FinishedRun(folder.path, result, load(folder.path, device=device))
 
 
@@ -159,11 +161,19 @@ def evaluate(
     return result
 
 
+def _register(model: RegisteredModel, folder: RunFolder) -> None:
+    """Let the model's name lead to the run; a finished run does not fail for want of that."""
+    try:
+        store.register(model.id, folder.path)
+    except RunError as error:
+        _log.warning("the run is complete, but not registered under its name: %s", error)
+
+
 def _resolve(
     model: RegisteredModel, folder: RunFolder, data: str | Path, file: Path | None, settings: Mapping[str, Any]
 ) -> Resolved:
     """All settings of a run; a resumed one begins from its own and may not change them."""
-    flags = {key: value for key, value in settings.items() if value is not None}
+    flags = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in settings.items() if v is not None}
     own = [] if folder.fresh else [folder.settings()]
     if own and own[0].values.get("model") != model.id:
         raise ConfigError(f"{folder.path} is a run of {own[0].values.get('model')}, not of {model.id}")
@@ -184,7 +194,9 @@ def _resolve(
 
 def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) -> tuple[Manifest, Splits]:
     manifest = read_manifest(Path(config.data), readers())
-    files = folder.splits if not folder.fresh else (Path(config.splits) if config.splits else None)
+    files = folder.splits if folder.has_checkpoint else (Path(config.splits) if config.splits else None)
+    if len(manifest.classes) < 2:
+        raise DataError(f"{config.data} has one class, {manifest.classes[0]!r}: a classifier needs at least two")
     splits: Splits
     if files is None:
         splits = make_splits(manifest, config.ratios, config.seed)
@@ -229,7 +241,26 @@ def _initial_model(
     set_trainable(classifier.net, model.spec, config.trainable_of(model.spec))
     if continued:
         load_model(folder.last_checkpoint, classifier)
+    _try_one_clip(classifier)
     return classifier
+
+
+@torch.inference_mode()
+def _try_one_clip(model: VideoClassifier) -> None:
+    """Find out before any folder is made whether the network takes its input with these options.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    spec = model.input
+    try:
+        model.eval()(torch.zeros(1, 3, spec.frames, spec.size, spec.size))
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise ConfigError(
+            f"{model.id} cannot take {spec.frames} frames of {spec.size}x{spec.size} with the options "
+            f"{model.options}: {reason}"
+        ) from error
 
 
 def _clip_datasets(
@@ -291,8 +322,8 @@ def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         done = "The checkpoint is saved." if folder.has_checkpoint else "No step was completed."
         raise InterruptedRun(
-            f"interrupted. {done} Continue with: actrec-zoo train {config.model} --data {config.data} "
-            f"--out {folder.path} --resume"
+            f"interrupted. {done} Continue with: actrec-zoo train {config.model} --data {shlex.quote(config.data)} "
+            f"--out {shlex.quote(str(folder.path))} --resume"
         ) from interrupt
 
 

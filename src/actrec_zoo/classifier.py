@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actrec_zoo.data.decode import Source, count_frames, open_source
+from actrec_zoo.data.layouts import IMAGE_SUFFIXES
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform, normalize
 from actrec_zoo.errors import DataError
@@ -123,6 +124,8 @@ def _open(video: Video) -> tuple[Source, int]:
         path = Path(video)
         if not path.exists():
             raise DataError(f"there is no video {path}")
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            raise DataError(f"{path} is one image: give a video, or the folder that holds its frames")
         return open_source(path), count_frames(path)
     frames = video if isinstance(video, Tensor) else np.asarray(video)
     shape = tuple(frames.shape)

@@ -1,7 +1,9 @@
 """The parts of a run that plugins may add: readers, metrics, callbacks, objectives, trainers."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,8 @@ from numpy.typing import NDArray
 
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.layouts import Reader
-from actrec_zoo.errors import PluginError, UnknownNameError, did_you_mean
+from actrec_zoo.data.manifest import Entry
+from actrec_zoo.errors import ActrecZooError, PluginError, UnknownNameError, did_you_mean
 from actrec_zoo.evaluation.evaluator import Metric
 from actrec_zoo.plugin_manager import Plugin, get_plugin_manager
 from actrec_zoo.spec import import_object
@@ -18,9 +21,41 @@ from actrec_zoo.training.state import Callback
 from actrec_zoo.training.trainer import SupervisedTrainer, Trainer
 
 
+class _GuardedReader:
+    """A plugin's reader: one that fails to recognise a layout is left out, one that fails to read it is named."""
+
+    def __init__(self, plugin: Plugin, reader: Reader) -> None:
+        self._plugin = plugin
+        self._reader = reader
+
+    def matches(self, path: Path) -> bool:
+        try:
+            return bool(self._reader.matches(path))
+        except Exception as error:
+            self._plugin.fail("broken", error)
+            return False
+
+    def root(self, path: Path) -> Path:
+        with self._named(path):
+            return self._reader.root(path)
+
+    def read(self, path: Path, skipped: Counter[str]) -> Iterator[Entry]:
+        with self._named(path):
+            yield from self._reader.read(path, skipped)
+
+    @contextmanager
+    def _named(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except (ActrecZooError, OSError, GeneratorExit):
+            raise
+        except Exception as error:
+            raise PluginError(f"plugin {self._plugin.name!r} cannot read {path}: {error}") from error
+
+
 def readers() -> list[Reader]:
     """Readers of data layouts that plugins add; a plugin whose reader cannot be made is broken and left out."""
-    return [made for _, _, made in _make("datasets", lambda factory: factory())]
+    return [_GuardedReader(plugin, made) for plugin, _, made in _make("datasets", lambda factory: factory())]
 
 
 def plugin_metrics() -> dict[str, Metric]:

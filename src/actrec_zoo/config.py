@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,7 +59,7 @@ class TrainConfig(BaseModel):
             operations are faster with one, by far where other programs run.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     model: str
     data: str
@@ -73,7 +73,7 @@ class TrainConfig(BaseModel):
     batch_size: int = Field(16, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, ge=0)
-    lr_factors: dict[str, float] = {}
+    lr_factors: dict[str, Annotated[float, Field(ge=0)]] = {}
     weight_decay: float = Field(1e-4, ge=0)
     momentum: float = Field(0.9, ge=0, lt=1)
     schedule: Literal["constant", "step", "cosine"] = "constant"
@@ -90,7 +90,7 @@ class TrainConfig(BaseModel):
     cache_features: Literal["auto", "on", "off"] = "auto"
     objective: str = "classification"
     trainer: str = "default"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int | None = Field(None, ge=0)
     threads: int | None = Field(None, ge=1)
@@ -105,6 +105,10 @@ class TrainConfig(BaseModel):
     def trainable_of(self, spec: ModelSpec) -> tuple[str, ...]:
         """What trains: this run's patterns, or the model's."""
         return self.trainable if self.trainable is not None else spec.trainable
+
+
+_KINDS: dict[type, tuple[type, ...]] = {bool: (bool,), int: (int,), float: (float, int), str: (str,)}
+"""Types that an option may have, by the type of its default; other defaults allow any."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def resolve(spec: ModelSpec, layers: Iterable[Layer]) -> Resolved:
     model_defaults = Layer("model", {**spec.defaults, **_default_weights(spec)})
     for layer in (model_defaults, *layers):
         for key, value in flatten(layer.values).items():
-            _check_key(key, spec, layer.origin)
+            _check_key(key, value, spec, layer.origin)
             _set(values, key, value)
             origins[key] = layer.origin
     try:
@@ -185,23 +189,27 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_options(spec: ModelSpec, options: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an architecture option that the model does not have."""
-    for name in options:
+    """Raise ConfigError for an architecture option that does not exist or has another type than its default."""
+    for name, value in options.items():
         if name.split(".")[0] not in spec.options:
             raise ConfigError(
                 f"{spec.name} has no option {name!r}.{did_you_mean(name, spec.options)} "
                 f"It has {', '.join(spec.options) or 'none'}."
             )
+        expected = _KINDS.get(type(spec.options.get(name)))
+        if expected is not None and value is not None and type(value) not in expected:
+            kind = expected[0].__name__
+            raise ConfigError(f"options.{name} of {spec.name} must be of type {kind}, not {value!r}")
 
 
 def _default_weights(spec: ModelSpec) -> dict[str, str]:
     return {} if spec.weights else {"weights": "none"}
 
 
-def _check_key(key: str, spec: ModelSpec, origin: str) -> None:
+def _check_key(key: str, value: Any, spec: ModelSpec, origin: str) -> None:
     head, _, rest = key.partition(".")
     if head == "options" and rest:
-        check_options(spec, {rest: None})
+        check_options(spec, {rest: value})
     elif head not in TrainConfig.model_fields or (rest and head != "lr_factors"):
         known = [*TrainConfig.model_fields, *(f"options.{name}" for name in spec.options)]
         raise ConfigError(f"there is no setting {key!r} ({origin}).{did_you_mean(key, known)}")

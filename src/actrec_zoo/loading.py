@@ -190,7 +190,7 @@ def _from_name(name: str, weights: str | None, num_classes: int | None) -> Video
     if weights == "auto":
         pretrained = ', weights="pretrained" (the backbone\'s, with a new head)' if model.spec.weights else ""
         raise WeightsError(
-            f"no trained weights of {model.spec.name!r} are in the local store. Train it with "
+            f"no trained weights of {model.spec.name!r} are in the local store{store.why_not(model.id)}. Train it with "
             f"`actrec-zoo train {model.spec.name} --data DIR`, or load it with weights=None (random){pretrained}"
         )
     package = _reference_package(weights)

@@ -148,6 +148,9 @@ class PluginManager:
         if self._allowed is not None and plugin.name not in self._allowed:
             plugin.fail("disabled", f"not among those that {ALLOW_VARIABLE} allows")
             return
+        if not plugin.name or plugin.name.startswith(".") or any(c in plugin.name for c in "/\\:@ "):
+            plugin.fail("broken", "its name may not begin with '.' or hold '/', '\\', ':', '@' or a space")
+            return
         if taken:
             plugin.fail("broken", f"another plugin is already named {plugin.name!r}")
             return

@@ -64,6 +64,8 @@ class InputSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"input {name} must be a whole number of at least 1, not {value!r}")
+        if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
+            raise ConfigError(f"input mean {self.mean} and std {self.std} must have three values, no std of 0")
         if self.sampling not in ("blocks", "uniform"):
             raise ConfigError(f"input sampling must be 'blocks' or 'uniform', not {self.sampling!r}")
         if self.interpolation not in ("bilinear", "bicubic", "nearest"):
@@ -187,6 +189,9 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for key, kind in (("summary", str), ("architecture", str), ("input", InputSpec), ("parameters", int)):
+            if not isinstance(getattr(self, key), kind):
+                raise PluginError(f"{key} of model {self.name!r} must be of type {kind.__name__}")
         for name in (self.name, *self.aliases):
             if not name or any(c in name for c in "/\\:@ ") or name.startswith("."):
                 raise PluginError(f"model name {name!r} may not be empty or hold '/', ':', '@' or spaces")

@@ -137,6 +137,12 @@ def test_settings_from_a_file_and_flags(squares: Path, tmp_path: Path, invoke: I
         (("--set", "epochs"), ("key=value",)),
         (("--set", "data=elsewhere"), ("data", "argument of its own")),
         (("--set", "track=1"), ("track",)),
+        (("--set", "epochs=2"), ("epochs", "given twice")),
+        (("--set", "options.width=wide"), ("options.width", "type int")),
+        (("--set", "ratios=[nan,1,1]"), ("ratios",)),
+        (("--set", "lr_factors.head=-1"), ("lr_factors.head",)),
+        (("--set", "weight_decay=inf"), ("weight_decay",)),
+        (("--seed", "99999999999999999999999"), ("seed",)),
         (("--set", "callbacks=1"), ("callbacks",)),
         (("--set", "optimizer=lbfgs"), ("optimizer", "lbfgs")),
         (("--epochs", "0"), ("epochs", "greater than or equal to 1")),
@@ -159,6 +165,59 @@ def test_bad_settings_are_refused(
     out = tmp_path / "run"
     assert_refused(invoke("train", "tiny_conv3d", "--data", squares, "--out", out, *ONCE, *flags), *words)
     assert not out.exists()
+
+
+def test_an_input_that_the_network_cannot_take_is_found_before_anything_is_made(
+    squares: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    outcome = invoke(
+        "train", "squeezenet_attn", "--data", squares, "--weights", "none", "--size", "8", "--out", tmp_path / "run"
+    )
+    assert_refused(outcome, "squeezenet_attn", "16 frames of 8x8")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_is_no_number_stops_the_run(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *ONCE, "--lr", "1e30")
+    assert_refused(outcome, "epoch 1", "not a number", "--lr")
+    assert not (tmp_path / "run").exists()
+
+
+def test_odd_names_of_classes_and_folders_get_through(tmp_path: Path, invoke: Invoke) -> None:
+    for label, step in (("a$b_{$", -2), (os.fsdecode(b"c\xff"), 2), ("[/b]", 1)):
+        for number in range(3):
+            write_frames(tmp_path / "data" / label / f"clip {number}", moving_square(6, step=step, start=number))
+    run = tmp_path / "[/b] run[a]"
+    outcome = invoke("train", "tiny_conv3d", "--data", tmp_path / "data", "--out", run, *ONCE)
+    assert outcome.code == 0 and f"eval '{run}'" in outcome.out
+    assert invoke("eval", run, "--data", tmp_path / "data", "--workers", "0").code == 0
+    outcome = invoke("eval", run, "--data", tmp_path / "data", "--workers", "0", "--json")
+    assert "a$b_{$" in json.loads(outcome.out)["labels"]
+
+
+def test_a_store_that_cannot_be_written_does_not_fail_a_finished_run(
+    squares: Path, tmp_path: Path, invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ACTREC_ZOO_HOME", str(tmp_path / "file"))
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *ONCE)
+    assert outcome.code == 0 and "not registered" in outcome.err
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_one_class_is_refused(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    shutil.copytree(squares / "left", tmp_path / "data" / "left")
+    assert_refused(invoke("train", "tiny_conv3d", "--data", tmp_path / "data", *ONCE), "one class", "left")
+
+
+def test_one_image_is_no_video(squares: Path, run: Path, invoke: Invoke) -> None:
+    outcome = invoke("predict", run, squares / "left" / "clip0" / "1.jpg")
+    assert outcome.code == 2 and "the folder that holds its frames" in outcome.err
+
+
+def test_a_moved_run_is_missed_by_name(squares: Path, run: Path, invoke: Invoke) -> None:
+    run.rename(run.with_name("elsewhere"))
+    assert_refused(invoke("predict", "tiny_conv3d", squares / "left" / "clip0"), run, "is gone")
 
 
 def test_unknown_model(squares: Path, invoke: Invoke) -> None:

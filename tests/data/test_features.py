@@ -134,19 +134,3 @@ def test_a_file_as_folder_is_an_error(tmp_path: Path, extract: Callable[..., Fea
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match=r"cannot write .*file/train\.f32"):
         extract(file=tmp_path / "file" / "train.f32")
-
-
-def test_extraction_can_be_stopped_at_every_batch(clips: ClipDataset, tmp_path: Path) -> None:
-    computed = []
-
-    def compute(inputs: Tensor) -> Tensor:
-        computed.append(len(inputs))
-        return mean_colour(inputs)
-
-    def check() -> None:
-        if computed:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        extract_features(clips, compute, tmp_path / "f", batch_size=5, device=torch.device("cpu"), check=check)
-    assert computed == [5]

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 import actrec_zoo
 from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
+from actrec_zoo.training.run import open_run
 from actrec_zoo.training.state import Callback, EpochRecord, TrainingState
 from tests.conftest import moving_square, write_frames
 
@@ -161,6 +162,36 @@ def test_resume_without_a_checkpoint_starts_afresh(squares: Path, tmp_path: Path
     shutil.rmtree(run.path / "checkpoints")
     again = actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True)
     assert (again.path / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("left", [(), ("run.json",), ("run.json", "config.json")])
+def test_a_run_killed_while_it_began_starts_afresh(squares: Path, tmp_path: Path, left: tuple[str, ...]) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    before = (run.path / "model.safetensors").read_bytes()
+    for path in list(run.path.iterdir()):
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in left:
+            path.unlink()
+    again = actrec_zoo.train("tiny_conv3d", squares, out=run.path, epochs=1, resume=True, **TINY)
+    assert (again.path / "model.safetensors").read_bytes() == before
+
+
+def test_two_runs_that_choose_the_same_folder_do_not_mix(squares: Path, tmp_path: Path) -> None:
+    first, second = (open_run("tiny_conv3d", tmp_path / "run", resume=False) for _ in range(2))
+    with first.guard():
+        (first.path / "mine").write_text("")
+        with pytest.raises(RunError, match="another run"), second.guard():
+            raise AssertionError("the second run may not begin")
+        assert (first.path / "mine").exists()
+
+
+def test_paths_may_be_path_objects(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "a", epochs=1, **TINY)
+    again = actrec_zoo.train(
+        "tiny_conv3d", squares, out=tmp_path / "b", epochs=1, splits=run.path / "splits", weights=run.path, **TINY
+    )
+    assert again.result.last.epoch == 1
 
 
 def test_resume_refuses_other_settings_and_another_model(squares: Path, tmp_path: Path) -> None:

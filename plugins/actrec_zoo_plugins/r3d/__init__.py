@@ -20,15 +20,15 @@ _DEFAULTS = {
     "weight_decay": 1e-4,
     "sampling": "blocks",
 }
-_LINEAR: Mapping[str, Any] = {
-    "layers": 0,
+_LINEAR: Mapping[str, Any] = {"layers": 0}
+_ATTENTION: Mapping[str, Any] = {
+    "layers": 2,
     "heads": 8,
-    "grid": (1, 1, 1),
+    "grid": None,
     "feedforward": 512,
     "dropout": 0.3,
-    "readout": "flatten",
+    "readout": "mean",
 }
-_ATTENTION: Mapping[str, Any] = {**_LINEAR, "layers": 2, "grid": None, "readout": "mean"}
 _OWN_INPUT = (
     "The study fed 224x224 pixels scaled to 0..1; the default here is what the Kinetics weights expect "
     "(112x112, Kinetics mean and std)."

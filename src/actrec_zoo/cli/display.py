@@ -20,8 +20,15 @@ _PIPE_WIDTH = 200
 
 def make_console(*, stderr: bool = False) -> Console:
     """A console that does not cut lines when the output is no terminal."""
-    console = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+    console = Console(stderr=stderr, highlight=False, markup=False, soft_wrap=True)
+    if console.is_terminal:
+        return console
+    return Console(stderr=stderr, highlight=False, markup=False, width=_PIPE_WIDTH)
+
+
+def printable(text: str) -> str:
+    """Text with what no terminal can show replaced: names of files need not be UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def make_table(*columns: str) -> Table:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table
+from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table, printable
 
 
 @click.command("eval")
@@ -27,7 +27,7 @@ def command(model: str, as_json: bool, **options: Any) -> None:
     with ProgressDisplay() as display:
         result = evaluate(model, track=display.track, **options)
     if as_json:
-        click.echo(json.dumps(result, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(result, indent=2))
     else:
         _print_tables(result)
 
@@ -36,7 +36,9 @@ def _print_tables(result: dict[str, Any]) -> None:
     console = make_console()
     per_class = make_table("class", ">precision", ">recall", ">videos")
     for row in result["per_class"]:
-        per_class.add_row(row["label"], f"{row['precision']:.4f}", f"{row['recall']:.4f}", str(row["support"]))
+        per_class.add_row(
+            printable(row["label"]), f"{row['precision']:.4f}", f"{row['recall']:.4f}", str(row["support"])
+        )
     console.print(per_class, markup=False)
     levels = make_table("level", ">n", ">top-1", ">top-5", ">loss", "protocol")
     for name in ("clip", "video"):
@@ -50,4 +52,4 @@ def _print_tables(result: dict[str, Any]) -> None:
         f"read, {result['n_failed']} failed (counted as wrong)"
     )
     for failure in result["failures"]:
-        console.print(f"failed: {failure['error']}", markup=False)
+        console.print(f"failed: {printable(failure['error'])}")

@@ -33,7 +33,7 @@ def command(model: str, files: tuple[str, ...], top_k: int, device: str, as_json
     classifier = load(model, device=resolve_device(device))
     results = [_predict(classifier, path, top_k) for path in paths]
     if as_json:
-        click.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(results, indent=2))
     else:
         _print(results)
     failed = [result for result in results if "error" in result]

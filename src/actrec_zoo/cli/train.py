@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,9 +52,12 @@ def command(
     from actrec_zoo.cli.reporter import Reporter
 
     settings = _assigned(assignments)
-    settings |= {key: value for key, value in flags.items() if value is not None}
-    if trainable:
-        settings["trainable"] = trainable
+    given = {key: value for key, value in flags.items() if value is not None}
+    given |= {"trainable": trainable} if trainable else {}
+    twice = sorted(settings.keys() & given.keys())
+    if twice:
+        raise ConfigError(f"{twice[0]} is given twice, by --set and by a flag of its own: leave one out")
+    settings |= given
     show_log()
     with ProgressDisplay() as display:
         reporter = Reporter(display)
@@ -91,4 +95,4 @@ def _summarise(run: FinishedRun, data: str) -> None:
         str(run.path), str(best.epoch), f"{best.val_top1:.4f}", f"{best.val_loss:.4f}", str(len(run.result.failures))
     )
     console.print(table)
-    console.print(f"Next: actrec-zoo eval {run.path} --data {data}")
+    console.print(f"Next: actrec-zoo eval {shlex.quote(str(run.path))} --data {shlex.quote(data)}")

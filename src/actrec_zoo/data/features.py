@@ -34,7 +34,6 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         self.classes = clips.classes
         self.videos: IntArray = clips.videos
         self.failures = clips.failures
-        self.deterministic = True
         self._clips = clips
         self._rows = rows
         self._errors = errors
@@ -74,7 +73,6 @@ def extract_features(
     device: torch.device,
     workers: int = 0,
     track: Track[Batch] = no_progress,
-    check: Callable[[], None] = lambda: None,
 ) -> FeatureDataset:
     """Run `compute` over every clip, once, and keep the result in `file`.
 
@@ -86,7 +84,6 @@ def extract_features(
         device: where `compute` runs.
         workers: decoding processes.
         track: shows the progress over batches.
-        check: called for every batch; may raise to stop.
 
     Raises:
         RunError: the file cannot be written.
@@ -102,7 +99,6 @@ def extract_features(
             for number, batch in enumerate(
                 track(make_loader(clips, batches, workers=workers), len(batches), "Backbone features")
             ):
-                check()
                 errors |= {failure.video: failure.error for failure in batch.failures}
                 if not len(batch):
                     continue

@@ -118,7 +118,7 @@ def refuse_leaks(manifest: Manifest, splits: Splits, where: str) -> None:
 def _targets(manifest: Manifest, ratios: Sequence[float]) -> IntArray:
     """Videos wanted, int64[split, class]: rounded shares for val and test, the rest for train, at least one each."""
     shares = np.asarray(ratios, dtype=float)
-    if len(shares) != len(SPLIT_NAMES) or (shares <= 0).any():
+    if len(shares) != len(SPLIT_NAMES) or not (shares > 0).all():
         raise DataError(f"split ratios must be three positive numbers, not {list(ratios)}")
     shares = shares / shares.sum()
     counts = np.bincount(manifest.labels, minlength=len(manifest.classes))

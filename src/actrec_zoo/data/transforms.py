@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -21,28 +22,33 @@ AUGMENTATIONS: dict[str, Callable[[InputSpec], v2.Transform]] = {
 }
 """Augmentations of the study by name; `random_crop` takes the place of the centre crop."""
 
+RESIZE = "resize"
+"""The study's plain resize, by name too: takes the place of the input's own and brings frames to the square as they
+are, whatever their proportions."""
+
 
 class ClipTransform:
     """Resize, crop and augmentation of one clip.
 
     Args:
         spec: the input.
-        augment: names from `AUGMENTATIONS`, applied in their order.
+        augment: `resize`, and names from `AUGMENTATIONS`, applied in their order.
 
     Raises:
         ConfigError: an augmentation does not exist.
     """
 
     def __init__(self, spec: InputSpec, augment: Sequence[str] = ()) -> None:
-        unknown = [name for name in augment if name not in AUGMENTATIONS]
+        known = (RESIZE, *AUGMENTATIONS)
+        unknown = [name for name in augment if name not in known]
         if unknown:
             raise ConfigError(
-                f"unknown augmentation {unknown[0]!r}.{did_you_mean(unknown[0], AUGMENTATIONS)} "
-                f"There are {', '.join(AUGMENTATIONS)}."
+                f"unknown augmentation {unknown[0]!r}.{did_you_mean(unknown[0], known)} There are {', '.join(known)}."
             )
-        self.deterministic = not augment
-        steps: list[v2.Transform] = [_resize(spec, margin="random_crop" in augment)]
-        steps += [AUGMENTATIONS[name](spec) for name in augment]
+        self.deterministic = not set(augment) - {RESIZE}
+        resized = replace(spec, resize=None) if RESIZE in augment else spec
+        steps: list[v2.Transform] = [_resize(resized, margin="random_crop" in augment)]
+        steps += [AUGMENTATIONS[name](spec) for name in augment if name != RESIZE]
         if "random_crop" not in augment:
             steps.insert(1, v2.CenterCrop(spec.size))
         self._apply = v2.Compose(steps)

@@ -37,13 +37,14 @@ def plot_confusion(path: Path, confusion: Sequence[Sequence[int]], labels: Seque
     """
     from matplotlib.figure import Figure
 
+    names = [label.encode("utf-8", "replace").decode() for label in labels]
     side = max(4.0, 0.35 * len(labels) + 2)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(confusion, cmap="Blues")
     axes.set(xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(labels) + 1), [*labels, "(failed)"], rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(labels) + 1), [*names, "(failed)"], rotation=90, parse_math=False)
+    axes.set_yticks(range(len(labels)), names, parse_math=False)
     for row, counts in enumerate(confusion):
         for column, count in enumerate(counts):
             if count:

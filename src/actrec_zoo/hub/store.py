@@ -20,14 +20,24 @@ def register(model_id: str, run: Path) -> None:
 
 def find(model_id: str) -> Path | None:
     """The run that was registered last for a model, if it is still there."""
+    run = _registered(model_id)
+    return run if run is not None and (run / CONFIG_FILE).is_file() and (run / WEIGHTS_FILE).is_file() else None
+
+
+def why_not(model_id: str) -> str:
+    """Where the run was that a model's name led to and that is gone, or an empty string."""
+    run = _registered(model_id)
+    return f" (the run registered last, {run}, is gone: load it by its new path)" if run is not None else ""
+
+
+def _registered(model_id: str) -> Path | None:
     file = _entry(model_id)
     if not file.is_file():
         return None
     try:
-        run = Path(read_json(file)["run"])
+        return Path(read_json(file)["run"])
     except (RunError, KeyError, TypeError):
         return None
-    return run if (run / CONFIG_FILE).is_file() and (run / WEIGHTS_FILE).is_file() else None
 
 
 def _entry(model_id: str) -> Path:

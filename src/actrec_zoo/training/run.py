@@ -13,7 +13,7 @@ from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, flatten
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.splits import Splits, write_splits
-from actrec_zoo.errors import ActrecZooError, ConfigError, RunError
+from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.files import read_json, require_folder, write_atomically, write_json
 from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config
 from actrec_zoo.training.checkpoint import BEST, LAST
@@ -64,14 +64,13 @@ class RunFolder:
         manifest: Manifest,
         splits: Splits,
     ) -> None:
-        """Write what is known before the first step; a run that is continued has it already.
+        """Write what is known before the first step; a run with a checkpoint has it already.
 
         Raises:
             RunError: the folder cannot be written.
         """
-        if not self.fresh:
+        if self.has_checkpoint:
             return
-        write_splits(self.splits, manifest, splits)
         write_json(
             self.path / RUN_FILE,
             {
@@ -83,6 +82,7 @@ class RunFolder:
             },
         )
         write_config(self.path, model, plugin)
+        write_splits(self.splits, manifest, splits)
 
     def finish(self) -> None:
         """Make the weights of the best epoch the run's weights.
@@ -95,10 +95,18 @@ class RunFolder:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Leave nothing behind when a run fails before its first checkpoint, and no features ever."""
+        """Make the folder; leave nothing behind when the run fails before its first checkpoint, and no features ever.
+
+        Raises:
+            RunError: the folder cannot be made, or another run has made it in the meantime.
+        """
+        if self.fresh:
+            _make(self.path)
         try:
             yield
-        except ActrecZooError:
+        except InterruptedRun:
+            raise
+        except Exception:
             if self.fresh and not self.has_checkpoint:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
@@ -136,6 +144,9 @@ def open_run(name: str, out: Path | None, *, resume: bool) -> RunFolder:
     if not out.exists():
         require_folder(out)
         return RunFolder(out, fresh=True)
+    if resume and out.is_dir() and not any(out.iterdir()):
+        out.rmdir()  # a run that was killed before it wrote anything
+        return RunFolder(out, fresh=True)
     if not resume:
         raise RunError(f"--out {out} exists: choose another folder, or continue that run with --resume")
     if not (out / RUN_FILE).is_file():
@@ -157,6 +168,16 @@ def refuse_changes(before: Layer, after: Resolved) -> None:
     if changed:
         listed = ", ".join(f"{key} {then.get(key)} -> {now.get(key)}" for key in changed)
         raise ConfigError(f"a resumed run keeps its settings, and these differ: {listed}. Start a new run for them.")
+
+
+def _make(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir()
+    except FileExistsError as error:
+        raise RunError(f"{path} exists by now: another run has just made it. Choose another --out") from error
+    except OSError as error:
+        raise RunError(f"cannot make the folder {path}: {error.strerror}. Choose another --out") from error
 
 
 def _unused(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """The training loop: steps, validation after every epoch, the best epoch. Built on accelerate."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
@@ -15,7 +17,7 @@ from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import EpochBatches, Failure, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.transforms import derive_seed
-from actrec_zoo.errors import ConfigError, DataError
+from actrec_zoo.errors import ConfigError, DataError, RunError
 from actrec_zoo.evaluation.inference import Forward, TrainingData, forward_of, run_evaluation
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import only_head_trains, parameter_groups, set_training_mode
@@ -145,7 +147,12 @@ class _Loop:
         for failed in report.failures:
             self._note_failed_path(failed["path"], failed["error"])
         loss, top1 = state.running.means()
-        val_loss = report.video.loss if report.video.loss is not None else float("inf")
+        val_loss = report.video.loss if report.video.loss is not None else math.inf
+        if math.isnan(loss) or math.isnan(val_loss):
+            raise RunError(
+                f"the loss of epoch {state.epoch + 1} is not a number (training {loss}, validation {val_loss}): "
+                "lower the learning rate (--lr). The checkpoint of the epoch before is kept."
+            )
         seconds, last_lr = time.perf_counter() - started, self._lr_at(state.steps - 1)
         self._finish(EpochRecord(state.epoch + 1, loss, top1, val_loss, report.video.top1, last_lr, seconds))
 
@@ -209,7 +216,10 @@ def make_accelerator(device: torch.device) -> Accelerator:
     Raises:
         ConfigError: several processes were launched.
     """
+    AcceleratorState._reset_state(reset_partial_state=True)  # it remembers the device of an earlier run
     accelerator = Accelerator(cpu=device.type == "cpu")
+    if accelerator.device.type != device.type:
+        raise ConfigError(f"accelerate chose {accelerator.device.type} where {device.type} was asked for")
     if accelerator.num_processes > 1:
         raise ConfigError("training runs in one process: start it without `accelerate launch` or `torchrun`")
     return accelerator
