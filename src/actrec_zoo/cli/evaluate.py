@@ -5,8 +5,6 @@ from typing import Any
 
 import click
 
-from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table, printable
-
 
 @click.command("eval")
 @click.argument("model")
@@ -21,6 +19,7 @@ from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table, pr
 def command(model: str, as_json: bool, **options: Any) -> None:
     """Evaluate MODEL, a run folder or the name of a trained model."""
     from actrec_zoo.api import evaluate
+    from actrec_zoo.cli.display import ProgressDisplay
     from actrec_zoo.cli.log import show_log
 
     show_log()
@@ -33,6 +32,8 @@ def command(model: str, as_json: bool, **options: Any) -> None:
 
 
 def _print_tables(result: dict[str, Any]) -> None:
+    from actrec_zoo.cli.display import make_console, make_table, printable
+
     console = make_console()
     per_class = make_table("class", ">precision", ">recall", ">videos")
     for row in result["per_class"]:

@@ -4,7 +4,9 @@ import json
 
 import click
 
+from actrec_zoo.cli.table import format_table
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import Reference
 
 
 @click.command("list")
@@ -45,18 +47,20 @@ def _as_json(model: RegisteredModel) -> dict[str, object]:
 
 
 def _print_table(models: list[RegisteredModel]) -> None:
-    from actrec_zoo.cli.display import make_console, make_table
-
-    table = make_table("model", "architecture", ">parameters", ">frames x size", ">published top-1")
-    for model in models:
-        spec = model.spec
-        table.add_row(
-            spec.name if model.plugin.first_party else model.id,
-            spec.architecture,
-            f"{spec.parameters / 1e6:.2f} M",
-            f"{spec.input.frames} x {spec.input.size}",
-            f"{100 * spec.reference.top1:.2f} ({spec.reference.dataset})" if spec.reference else "-",
+    columns = ("model", "architecture", ">parameters", ">frames x size", ">published top-1")
+    rows = [
+        (
+            model.spec.name if model.plugin.first_party else model.id,
+            model.spec.architecture,
+            f"{model.spec.parameters / 1e6:.2f} M",
+            f"{model.spec.input.frames} x {model.spec.input.size}",
+            _published(model.spec.reference),
         )
-    console = make_console()
-    console.print(table, markup=False)
-    console.print("Parameters with 25 classes. Published figures are those of their authors: `actrec-zoo info MODEL`.")
+        for model in models
+    ]
+    click.echo(format_table(columns, rows))
+    click.echo("\nParameters with 25 classes. Published figures are those of their authors: `actrec-zoo info MODEL`.")
+
+
+def _published(reference: Reference | None) -> str:
+    return f"{100 * reference.top1:.2f} ({reference.dataset})" if reference else "-"

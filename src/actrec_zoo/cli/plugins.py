@@ -4,6 +4,7 @@ import json
 
 import click
 
+from actrec_zoo.cli.table import format_table
 from actrec_zoo.plugin_manager import get_plugin_manager
 from actrec_zoo.registry import get_registry
 
@@ -28,9 +29,6 @@ def command(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, indent=2))
         return
-    from actrec_zoo.cli.display import make_console, make_table
-
-    table = make_table("plugin", "distribution", "version", "status", "models", "error")
-    for row in rows:
-        table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
-    make_console().print(table, markup=False)
+    columns = ("plugin", "distribution", "version", "status", "models", "error")
+    cells = [[", ".join(v) if isinstance(v, list) else str(v) for v in row.values()] for row in rows]
+    click.echo(format_table(columns, cells))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from actrec_zoo.cli.display import make_console, make_table
 from actrec_zoo.errors import DataError
 
 if TYPE_CHECKING:
@@ -61,6 +60,8 @@ def _predict(classifier: VideoClassifier, path: Path, top_k: int) -> dict[str, o
 
 
 def _print(results: list[dict[str, object]]) -> None:
+    from actrec_zoo.cli.display import make_console, make_table
+
     table = make_table("video", "label", ">probability")
     for result in results:
         predictions = result.get("predictions", [])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actrec_zoo.cli.display import ProgressDisplay, make_console, make_table
 from actrec_zoo.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -48,6 +47,7 @@ def command(
 ) -> None:
     """Train MODEL on a folder of videos, leaving a run folder."""
     from actrec_zoo.api import train
+    from actrec_zoo.cli.display import ProgressDisplay
     from actrec_zoo.cli.log import show_log
     from actrec_zoo.cli.reporter import Reporter
 
@@ -88,6 +88,8 @@ def _assigned(texts: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _summarise(run: FinishedRun, data: str) -> None:
+    from actrec_zoo.cli.display import make_console, make_table
+
     best = run.result.best
     console = make_console()
     table = make_table("run", ">best epoch", ">val top-1 (video)", ">val loss", ">unreadable videos")
