@@ -312,3 +312,55 @@ def actrec_zoo_metrics():
         succeed(invoke("eval", tmp_path / "run", "--data", squares, "--workers", "0"))
     metrics = json.loads((tmp_path / "run" / "eval.json").read_text())["metrics"]
     assert metrics == {"one:share": 1.0, "two:share": 2.0}
+
+
+LOST = model_code(
+    "lost_net",
+    after="""
+@hookimpl
+def actrec_zoo_datasets():
+    yield DatasetSpec(name="lost", summary="Raises", builder="MODULE.parts:Lost")
+""",
+)
+
+
+@pytest.mark.parametrize("fails", ["matches", "read"])
+def test_a_reader_that_fails_is_left_out_or_named(
+    fails: str, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    parts = f"""
+class Lost:
+    def matches(self, path):
+        return 1 / 0 if {fails!r} == "matches" else True
+    def root(self, path):
+        return path
+    def read(self, path, skipped):
+        return 1 / 0
+"""
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("lost", LOST, parts=parts)
+    with site.installed():
+        outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *QUICK)
+    assert "Traceback" not in outcome.err and "lost" in outcome.err and "division by zero" in outcome.err
+    assert outcome.code == (0 if fails == "matches" else 2)
+
+
+def test_a_model_with_a_field_of_the_wrong_type_breaks_its_plugin_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("odd", model_code("odd_net").replace("parameters=94_753", "parameters=None"))
+    with site.installed():
+        outcome = succeed(invoke("list"))
+    assert "tiny_conv3d" in outcome.out and "odd_net" not in outcome.out
+    assert "parameters of model 'odd_net' must be of type int" in outcome.err
+
+
+def test_a_plugin_name_that_looks_like_a_path_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("slash", model_code("slash_net"), entry_point="org/name")
+    with site.installed():
+        outcome = succeed(invoke("list"))
+    assert "slash_net" not in outcome.out and "its name may not" in outcome.err
