@@ -40,7 +40,7 @@ def _print_tables(result: dict[str, Any]) -> None:
         per_class.add_row(
             printable(row["label"]), f"{row['precision']:.4f}", f"{row['recall']:.4f}", str(row["support"])
         )
-    console.print(per_class, markup=False)
+    console.print(per_class)
     levels = make_table("level", ">n", ">top-1", ">top-5", ">loss", "protocol")
     for name in ("clip", "video"):
         level = result[name]

@@ -70,4 +70,4 @@ def _print(results: list[dict[str, object]]) -> None:
             table.add_row(
                 str(result["path"]) if rank == 0 else "", prediction["label"], f"{prediction['probability']:.4f}"
             )
-    make_console().print(table, markup=False)
+    make_console().print(table)
