@@ -6,6 +6,7 @@ something is built from it.
 
 import dataclasses
 import importlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -110,25 +111,6 @@ class InputSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WeightsRef:
-    """Pretrained weights of a backbone: where they come from and what they are.
-
-    Attributes:
-        source: `"torchvision:Enum.MEMBER"`, fetched by torchvision.
-        url: the address that torchvision downloads, named in the error when it cannot be reached.
-        trained_on: data set.
-        license: SPDX identifier, of the weights.
-        ignore_keys: patterns of checkpoint keys that the model leaves out on purpose (a replaced classifier).
-    """
-
-    source: str
-    url: str
-    trained_on: str
-    license: str
-    ignore_keys: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Reference:
     """A figure that somebody else published, quoted as theirs. Ratios, 0..1."""
 
@@ -140,6 +122,40 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightsRef:
+    """Pretrained weights of a backbone: where they come from and what they are.
+
+    Attributes:
+        source: `"torchvision:Enum.MEMBER"`, fetched by torchvision, or `"hf:org/name@commit"`, fetched from the
+            Hugging Face Hub at that commit.
+        file: the file in a Hub repository.
+        url: where a person finds them, named in the error when they cannot be reached.
+        trained_on: data set.
+        license: SPDX identifier, of the weights.
+        num_classes: size of upstream's classifier where the model can keep it: the builder then takes
+            `num_classes=None`. None where the model always has a new classifier.
+        reference: figure that upstream published for these weights.
+        ignore_keys: patterns of checkpoint keys that the model leaves out on purpose (a replaced classifier).
+    """
+
+    source: str
+    url: str
+    trained_on: str
+    license: str
+    file: str = "model.safetensors"
+    num_classes: int | None = None
+    reference: Reference | None = None
+    ignore_keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        kind, _, rest = self.source.partition(":")
+        if kind == "hf" and not re.fullmatch(r"[^/@]+/[^/@]+@[0-9a-f]{40}", rest):
+            raise PluginError(f"weights source {self.source!r} is not pinned: write hf:org/name@COMMIT, 40 hex digits")
+        if kind not in ("torchvision", "hf") or not rest:
+            raise PluginError(f"weights source {self.source!r} is none of torchvision:Enum.MEMBER, hf:org/name@COMMIT")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """A model: one builder with one set of options, its input, what trains, and how.
 
@@ -148,7 +164,8 @@ class ModelSpec:
         summary: one line for `actrec-zoo list`.
         architecture: the family, in words.
         builder: `"module:function"` with the signature
-            `build(*, num_classes: int, pretrained: str | None = None, **options) -> nn.Module`.
+            `build(*, num_classes: int, pretrained: str | None = None, **options) -> nn.Module`. Where a weights
+            reference has `num_classes`, `num_classes=None` keeps upstream's classifier.
         options: every architecture option with its default. An option named `frames` or `size` whose default is
             None takes the value of the input.
         input: preprocessing.
@@ -164,6 +181,9 @@ class ModelSpec:
         defaults: TrainConfig keys that differ from its defaults.
         weights: pretrained weights by tag; the first is the default.
         reference: published figure.
+        exportable: whether `torch.export` takes the network.
+        without_gradient: patterns of parameters that train and get no gradient, each with the reason.
+        card: `"package:file"`: Markdown with the sections of the model card that a person writes.
         notes: what a user should know, such as differences from the publication.
         aliases: other names that lead here.
     """
@@ -185,6 +205,9 @@ class ModelSpec:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, WeightsRef] = field(default_factory=dict)
     reference: Reference | None = None
+    exportable: bool = False
+    without_gradient: Mapping[str, str] = field(default_factory=dict)
+    card: str = ""
     notes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
