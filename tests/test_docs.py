@@ -21,7 +21,7 @@ import yaml
 from pydantic_core import PydanticUndefined
 
 import actrec_zoo
-from actrec_zoo import loading, plugin_manager
+from actrec_zoo import loading, plugin_manager, registry
 from actrec_zoo.cli import _COMMANDS, BAD_INPUT, INTERRUPTED, cli
 from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
@@ -344,7 +344,7 @@ def test_the_python_walk_of_the_readme_runs(
     assert "'r3d_attn_adaptive'" in printed and "('left', 'right')" in printed
 
 
-@pytest.mark.parametrize("module", [actrec_zoo, loading], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("module", [actrec_zoo, loading, registry], ids=lambda module: module.__name__)
 def test_docstring_examples(module: object) -> None:
     runner = doctest.DocTestRunner()
     examples = [test for test in doctest.DocTestFinder().find(module) if test.examples]  # type: ignore[arg-type]

@@ -130,9 +130,29 @@ def test_pattern_matches_names_aliases_and_ids(site: Site) -> None:
     registry = site.registry()
     for pattern in ("big*", "large*", "extra:*", "b?g_net"):
         assert [m.id for m in registry.matching(pattern)] == ["extra:big_net"]
-    assert registry.matching("nothing*") == []
+    assert registry.matching("nothing*") == registry.matching("extra*") == []
     assert registry.matching() == registry.models
 
 
 def test_listing_with_a_pattern() -> None:
     assert actrec_zoo.list_models("r3d_attn*") == ["r3d_attn8", "r3d_attn16", "r3d_attn_adaptive"]
+
+
+def test_listing_with_filters() -> None:
+    small = actrec_zoo.list_models(pretrained=True, max_params=13_000_000)
+    assert small == ["r2d18_attn", "squeezenet_attn", "mobilenet_attn"]
+    assert actrec_zoo.list_models("r2plus1d*", min_params=34_000_000) == ["r2plus1d_attn8"]
+    assert actrec_zoo.list_models(architecture="r3d*", max_params=34_000_000) == ["r3d", "r3d_stem"]
+    assert actrec_zoo.list_models(max_params=0) == []
+
+
+def test_listing_of_a_plugin(site: Site) -> None:
+    site.add("extra", model_code("first_net", "second_net"))
+    site.add("sad", "import no_such_library")
+    registry = site.registry()
+    assert [m.spec.name for m in registry.matching(plugin="extra")] == ["first_net", "second_net"]
+    assert [m.spec.name for m in registry.matching("*d_net", plugin="extra")] == ["second_net"]
+    with pytest.raises(UnknownNameError, match=r"there is no plugin 'extras'\. Did you mean extra\?"):
+        registry.matching(plugin="extras")
+    with pytest.raises(PluginError, match="plugin 'sad' is broken: ModuleNotFoundError"):
+        registry.matching(plugin="sad")

@@ -1,5 +1,6 @@
 """Names of models: bare names, aliases and qualified ids `plugin:model`."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -62,27 +63,52 @@ class Registry:
             f"`actrec-zoo list` shows all of them.{self._out_of_use()}"
         )
 
-    def matching(self, pattern: str | None = None) -> list[RegisteredModel]:
-        """Models whose name, alias or id matches a shell pattern; all of them without one."""
-        if pattern is None:
-            return list(self.models)
-        return [m for m in self.models if any(fnmatchcase(n, pattern) for n in (m.spec.name, m.id, *m.spec.aliases))]
+    def matching(
+        self,
+        pattern: str | None = None,
+        *,
+        architecture: str | None = None,
+        plugin: str | None = None,
+        pretrained: bool = False,
+        min_params: int | None = None,
+        max_params: int | None = None,
+    ) -> list[RegisteredModel]:
+        """The models that pass every filter given; see `list_models`.
+
+        Raises:
+            UnknownNameError, PluginError: there is no plugin of that name, or it does not work.
+        """
+        if plugin is not None:
+            self._working_plugin(plugin, asked_for="")
+        most = math.inf if max_params is None else max_params
+        return [
+            m
+            for m in self.models
+            if _matches(pattern, *_names(m, qualified=":" in (pattern or "")))
+            and _matches(architecture, m.spec.architecture)
+            and plugin in (None, m.plugin.name)
+            and (m.spec.weights or not pretrained)
+            and (min_params or 0) <= m.spec.parameters <= most
+        ]
 
     def _find_qualified(self, name: str) -> RegisteredModel:
         if name in self._by_id:
             return self._by_id[name]
         plugin_name, _, model_name = name.partition(":")
-        plugin = next((p for p in self._manager.plugins if p.name == plugin_name), None)
+        plugin = self._working_plugin(plugin_name, asked_for=f" of model {name!r}")
+        own = [model.spec.name for model in self.models if model.plugin is plugin]
+        raise UnknownNameError(f"plugin {plugin_name!r} has no model {model_name!r}.{did_you_mean(model_name, own)}")
+
+    def _working_plugin(self, name: str, *, asked_for: str) -> Plugin:
+        plugin = next((p for p in self._manager.plugins if p.name == name), None)
         if plugin is None:
-            known = [p.name for p in self._manager.plugins]
             raise UnknownNameError(
-                f"there is no plugin {plugin_name!r} for model {name!r}.{did_you_mean(plugin_name, known)} "
+                f"there is no plugin {name!r}{asked_for}.{did_you_mean(name, [p.name for p in self._manager.plugins])} "
                 "`actrec-zoo plugins` shows all of them; a missing one has to be installed with pip."
             )
         if plugin.status != "ok":
-            raise PluginError(f"plugin {plugin_name!r} of model {name!r} is {plugin.status}: {plugin.error}")
-        own = [model.spec.name for model in self.models if model.plugin is plugin]
-        raise UnknownNameError(f"plugin {plugin_name!r} has no model {model_name!r}.{did_you_mean(model_name, own)}")
+            raise PluginError(f"plugin {name!r}{asked_for} is {plugin.status}: {plugin.error}")
+        return plugin
 
     def _out_of_use(self) -> str:
         failed = "".join(f" Plugin {p.name!r} is {p.status}: {p.error}." for p in self._manager.out_of_use())
@@ -96,13 +122,47 @@ def get_registry() -> Registry:
     return Registry(get_plugin_manager())
 
 
-def list_models(pattern: str | None = None) -> list[str]:
-    """Names of the registered models, optionally those that match a shell pattern such as `"r3d*"`.
+def list_models(
+    pattern: str | None = None,
+    *,
+    architecture: str | None = None,
+    plugin: str | None = None,
+    pretrained: bool = False,
+    min_params: int | None = None,
+    max_params: int | None = None,
+) -> list[str]:
+    """Names of the registered models that pass every filter given, in the order of their plugins. Imports no torch.
 
-    A name that is not unique is given as its qualified id.
+    Args:
+        pattern: shell pattern over names and aliases, such as `"r3d*"`, or with a colon over ids.
+        architecture: shell pattern over the architecture in words, such as `"*resnet*"`; case does not matter.
+        plugin: name of the plugin that they come from.
+        pretrained: only models that have pretrained weights.
+        min_params: only models of at least so many parameters.
+        max_params: only models of at most so many parameters.
+
+    Returns:
+        Bare names; a name that is not unique is given as its qualified id.
+
+    Raises:
+        UnknownNameError: there is no such plugin.
+        PluginError: that plugin does not work.
+
+    Example:
+        >>> import actrec_zoo
+        >>> actrec_zoo.list_models("r3d_attn*", max_params=36_350_000)
+        ['r3d_attn8', 'r3d_attn16']
     """
     registry = get_registry()
-    return [_shortest_name(registry, model) for model in registry.matching(pattern)]
+    found = registry.matching(
+        pattern,
+        architecture=architecture,
+        plugin=plugin,
+        pretrained=pretrained,
+        min_params=min_params,
+        max_params=max_params,
+    )
+    return [_shortest_name(registry, model) for model in found]
 
 
 def get_spec(name: str) -> ModelSpec:
@@ -117,3 +177,12 @@ def get_spec(name: str) -> ModelSpec:
 def _shortest_name(registry: Registry, model: RegisteredModel) -> str:
     same: Iterable[RegisteredModel] = (m for m in registry.models if m.spec.name == model.spec.name)
     return model.spec.name if model.plugin.first_party or len(list(same)) == 1 else model.id
+
+
+def _names(model: RegisteredModel, *, qualified: bool) -> tuple[str, ...]:
+    """What a pattern is held against: `r3d*` must not take in whatever comes from a plugin called r3d."""
+    return (model.id,) if qualified else (model.spec.name, *model.spec.aliases)
+
+
+def _matches(pattern: str | None, *names: str) -> bool:
+    return pattern is None or any(fnmatchcase(name.lower(), pattern.lower()) for name in names)

@@ -66,13 +66,87 @@ def test_pattern_that_matches_nothing(invoke: Invoke) -> None:
     assert json.loads(invoke("list", "nothing*", "--json").out) == []
 
 
-def test_table_has_a_line_a_model(invoke: Invoke) -> None:
+def names(outcome: Outcome) -> list[str]:
+    """The names in the JSON list."""
+    assert outcome.code == 0, outcome.err
+    return [row["name"] for row in json.loads(outcome.out)]
+
+
+def table(out: str) -> dict[str, list[str]]:
+    """Heading of each group and the names below it."""
+    groups: dict[str, list[str]] = {}
+    for paragraph in out.split("\n\n")[1:-1]:
+        heading, *lines = paragraph.splitlines()
+        groups[heading] = [line.split()[0] for line in lines]
+        assert all(line.startswith("  ") for line in lines)
+    return groups
+
+
+def test_models_are_grouped_by_architecture(invoke: Invoke) -> None:
     out = invoke("list").out
+    expected: dict[str, list[str]] = {}
     for model in get_registry().models:
-        (line,) = (text for text in out.splitlines() if text.split()[:1] == [model.spec.name])
-        assert model.spec.architecture in line
-        assert f"{model.spec.input.frames} x {model.spec.input.size}" in line
-    assert "77.36 (HMDB_simp)" in out
+        expected.setdefault(model.spec.architecture, []).append(model.spec.name)
+    assert table(out) == expected
+    assert list(table(out)) == list(expected)
+    (line,) = (text for text in out.splitlines() if "r3d_attn_adaptive" in text)
+    assert line.split() == ["r3d_attn_adaptive", "36.37", "M", "8", "x", "112", "kinetics400", "77.36", "(HMDB_simp)"]
+
+
+def test_models_of_one_architecture_stand_together_whatever_their_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke
+) -> None:
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("extra", model_code("extra_net"))
+    with site.installed():
+        assert table(invoke("list").out)["Tiny 3D CNN"] == ["tiny_conv3d", "extra:extra_net"]
+
+
+def test_the_example_of_the_documentation(invoke: Invoke) -> None:
+    outcome = invoke("list", "r3d*", "--max-params", "36.35M", "--pretrained", "--json")
+    assert names(outcome) == ["r3d", "r3d_stem", "r3d_attn8", "r3d_attn16"]
+    outcome = invoke("list", "r3d*", "--max-params", "36.35M", "--pretrained")
+    assert list(table(outcome.out)) == ["R3D-18"]
+
+
+@pytest.mark.parametrize(
+    ("least", "most"), [("94753", "94753"), ("94.7k", "0.1M"), ("0", "0.0001g"), ("94753", "100K")]
+)
+def test_numbers_of_parameters(invoke: Invoke, least: str, most: str) -> None:
+    outcome = invoke("list", "tiny_conv3d", "--min-params", least, "--max-params", most, "--json")
+    assert names(outcome) == ["tiny_conv3d"]
+
+
+def test_bounds_belong_to_the_range(invoke: Invoke) -> None:
+    assert "tiny_conv3d" not in names(invoke("list", "--min-params", "94754", "--json"))
+    assert "tiny_conv3d" not in names(invoke("list", "--max-params", "94752", "--json"))
+
+
+@pytest.mark.parametrize("option", ["--max-params", "--min-params"])
+@pytest.mark.parametrize("text", ["4x", "", "-5", "1e6", "M", "1.M", "nan", "40 M"])
+def test_what_is_no_number_of_parameters_is_refused(invoke: Invoke, option: str, text: str) -> None:
+    outcome = invoke("list", option, text)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"'{option}'" in outcome.err and "write it like 94753, 500k, 40M or 1.5G" in outcome.err
+
+
+def test_pretrained(invoke: Invoke) -> None:
+    having = names(invoke("list", "--pretrained", "--json"))
+    assert having == [m.spec.name for m in get_registry().models if m.spec.weights]
+    assert "tiny_conv3d" not in having and "r3d" in having
+
+
+def test_architecture_and_plugin(invoke: Invoke) -> None:
+    assert names(invoke("list", "--architecture", "*resnet-18*", "--json")) == ["r2d18_attn"]
+    assert names(invoke("list", "--plugin", "tiny", "--json")) == ["tiny_conv3d"]
+    outcome = invoke("list", "--plugin", "tinny")
+    assert outcome.code == 2 and "there is no plugin 'tinny'. Did you mean tiny?" in outcome.err
+
+
+def test_filters_that_nothing_passes(invoke: Invoke) -> None:
+    assert invoke("list", "tiny*", "--pretrained").out == "no model matches 'tiny*' and passes all the filters\n"
+    assert invoke("list", "--min-params", "900G").out == "no model passes all the filters\n"
+    assert json.loads(invoke("list", "--min-params", "900G", "--json").out) == []
 
 
 def test_third_party_models_are_listed_by_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, invoke: Invoke) -> None:

@@ -1,26 +1,52 @@
 """`actrec-zoo list`."""
 
 import json
+import re
+from typing import Any
 
 import click
 
-from actrec_zoo.cli.table import format_table
+from actrec_zoo.cli.table import format_groups
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.spec import Reference
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+
+
+def _count(context: click.Context, option: click.Parameter, text: str | None) -> int | None:
+    """A number of parameters, such as `94753`, `500k`, `40M` or `1.5G`."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([kmgb]?)", text, re.IGNORECASE | re.ASCII)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no number of parameters: write it like 94753, 500k, 40M or 1.5G")
+    return round(float(found[1]) * _UNITS[found[2].lower()])
 
 
 @click.command("list")
 @click.argument("pattern", required=False)
+@click.option("--architecture", metavar="PATTERN", help="Only architectures that match, such as '*resnet*'.")
+@click.option("--plugin", metavar="NAME", help="Only models of this plugin.")
+@click.option("--pretrained", is_flag=True, help="Only models with pretrained weights.")
+@click.option("--min-params", metavar="N", callback=_count, help="Only models of at least N parameters, such as 500k.")
+@click.option("--max-params", metavar="N", callback=_count, help="Only models of at most N parameters, such as 40M.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(pattern: str | None, as_json: bool) -> None:
-    """List the models, or those that match PATTERN, such as 'r3d*'."""
-    models = get_registry().matching(pattern)
+def command(pattern: str | None, as_json: bool, **filters: Any) -> None:
+    """List the models by architecture: all, or those that match PATTERN, such as 'r3d*', and pass the filters."""
+    models = get_registry().matching(pattern, **filters)
     if as_json:
         click.echo(json.dumps([_as_json(model) for model in models], indent=2))
     elif models:
-        _print_table(models)
+        _print_groups(models)
     else:
-        click.echo("there are no models" if pattern is None else f"no model matches {pattern!r}")
+        click.echo(_nothing(pattern, filtered=any(value not in (None, False) for value in filters.values())))
+
+
+def _nothing(pattern: str | None, *, filtered: bool) -> str:
+    called = "" if pattern is None else f" matches {pattern!r}"
+    if filtered:
+        return f"no model{called}{' and' if called else ''} passes all the filters"
+    return f"no model{called}" if called else "there are no models"
 
 
 def _as_json(model: RegisteredModel) -> dict[str, object]:
@@ -46,20 +72,27 @@ def _as_json(model: RegisteredModel) -> dict[str, object]:
     }
 
 
-def _print_table(models: list[RegisteredModel]) -> None:
-    columns = ("model", "architecture", ">parameters", ">frames x size", ">published top-1")
-    rows = [
-        (
-            model.spec.name if model.plugin.first_party else model.id,
-            model.spec.architecture,
-            f"{model.spec.parameters / 1e6:.2f} M",
-            f"{model.spec.input.frames} x {model.spec.input.size}",
-            _published(model.spec.reference),
-        )
-        for model in models
+def _print_groups(models: list[RegisteredModel]) -> None:
+    groups: dict[str, list[list[str]]] = {}
+    for model in models:
+        groups.setdefault(model.spec.architecture, []).append(_row(model))
+    columns = ("model", ">parameters", ">frames x size", "pretrained", ">published top-1")
+    click.echo(format_groups(columns, groups))
+    click.echo(
+        "\nParameters are those with the classes that `actrec-zoo info MODEL` tells, 25 for most.\n"
+        "Published figures are their authors' own."
+    )
+
+
+def _row(model: RegisteredModel) -> list[str]:
+    spec = model.spec
+    return [
+        spec.name if model.plugin.first_party else model.id,
+        f"{spec.parameters / 1e6:.2f} M",
+        f"{spec.input.frames} x {spec.input.size}",
+        ", ".join(spec.weights) or "-",
+        _published(spec.reference),
     ]
-    click.echo(format_table(columns, rows))
-    click.echo("\nParameters with 25 classes. Published figures are those of their authors: `actrec-zoo info MODEL`.")
 
 
 def _published(reference: Reference | None) -> str:
