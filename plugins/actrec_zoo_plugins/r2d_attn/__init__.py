@@ -91,6 +91,7 @@ def _study_model(name: str, summary: str, **settings: Any) -> ModelSpec:
         input=_IMAGENET,
         groups={"stem": ("backbone.conv1.*",)},
         defaults=_STUDY_DEFAULTS,
+        card="actrec_zoo_plugins.r2d_attn:card.md",
         notes=_NOTES,
         **settings,
     )
@@ -105,6 +106,7 @@ def _small_model(name: str, summary: str, *, backbone: str, **settings: Any) -> 
         input=_SMALL_INPUT,
         trainable=("@head",),
         defaults=_SMALL_DEFAULTS,
+        card="actrec_zoo_plugins.r2d_attn:card_small.md",
         notes=(
             "Not from the study: for machines without a GPU, where the frozen backbone runs once.",
             "The mean over a clip is taken off its frame features (`center`), so that a new background matters less.",

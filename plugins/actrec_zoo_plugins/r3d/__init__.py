@@ -91,6 +91,7 @@ def _model(
         defaults=_DEFAULTS,
         weights=_R3D if is_r3d else _R2PLUS1D,
         reference=reference,
+        card="actrec_zoo_plugins.r3d:card.md",
         notes=(*notes, _OWN_INPUT),
     )
 
