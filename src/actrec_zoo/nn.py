@@ -62,6 +62,54 @@ class LinearHead(nn.Module):
         return cast(Tensor, self.classifier(self.dropout(features)))
 
 
+def transformer_classifier(width: int, num_classes: int) -> nn.Linear:
+    """A linear classifier initialised as those of vision transformers: normal of 0.02, truncated, and zero bias."""
+    classifier = nn.Linear(width, num_classes)
+    nn.init.trunc_normal_(classifier.weight, std=0.02)
+    nn.init.zeros_(classifier.bias)
+    return classifier
+
+
+def require_multiple(option: str, value: int, of: int, what: str) -> None:
+    """Check that an option is a multiple of a patch, tubelet or the like.
+
+    Raises:
+        ConfigError: it is not; the message names the nearest value that is.
+    """
+    if value < of or value % of:
+        nearest = max(of, round(value / of) * of)
+        raise ConfigError(f"{option}={value} is no multiple of {what}: take {nearest}")
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer with a fixed random mask on its weights, in training and after it.
+
+    The mask is a buffer: it travels with the weights, and masked weights get no gradient.
+
+    Args:
+        in_features: size of the input.
+        out_features: size of the output.
+        keep: share of the weights that the mask keeps.
+
+    Raises:
+        ConfigError: the share is not above 0 and up to 1.
+    """
+
+    mask: Tensor
+
+    def __init__(self, in_features: int, out_features: int, *, keep: float) -> None:
+        if not 0 < keep <= 1:
+            raise ConfigError(f"keep={keep} must be above 0 and at most 1")
+        super().__init__(in_features, out_features)
+        nn.init.xavier_uniform_(self.weight)
+        nn.init.zeros_(self.bias)
+        self.register_buffer("mask", torch.rand(out_features, in_features) < keep)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Vectors [..., in_features] to [..., out_features]."""
+        return functional.linear(features, self.weight * self.mask, self.bias)
+
+
 class TokenHead(nn.Module):
     """A transformer encoder over the tokens of one clip, a readout and a linear classifier.
 
@@ -138,7 +186,7 @@ class TokenHead(nn.Module):
         if self.projection is not None:
             tokens = self.projection(tokens)
         if self.class_token is not None:
-            tokens = torch.cat((self.class_token.expand(len(tokens), -1, -1), tokens), dim=1)
+            tokens = torch.cat((self.class_token.expand(tokens.shape[0], -1, -1), tokens), dim=1)
         if self.readout == "flatten" and tokens.shape[1] != self.tokens:
             raise ConfigError(
                 f"readout 'flatten' was built for {self.tokens} tokens and got {tokens.shape[1]}: "
