@@ -32,6 +32,7 @@ from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.evaluation.plots import plot_confusion, plot_history
 from actrec_zoo.files import require_folder, write_json, write_text
+from actrec_zoo.fitting import check_fit
 from actrec_zoo.hub import store
 from actrec_zoo.hub.card import render_card
 from actrec_zoo.hub.package import library_versions
@@ -90,10 +91,11 @@ def train(
     folder = open_run(registered.spec.name, Path(out) if out else None, resume=resume)
     resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
     device = resolve_device(resolved.config.device)
+    objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
+    _check_network(registered, resolved.config)
     manifest, splits = _training_data(resolved.config, folder, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
-    objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
@@ -192,6 +194,16 @@ def _resolve(
     )
 
 
+def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
+    """Find out before any data is read whether the network can be built, takes its input, and has what is to train.
+
+    Raises:
+        ConfigError: it cannot, or has not.
+    """
+    net = check_fit(model, config.input_of(model.spec), config.options)
+    set_trainable(net, model.spec, config.trainable_of(model.spec))
+
+
 def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) -> tuple[Manifest, Splits]:
     manifest = read_manifest(Path(config.data), readers())
     files = folder.splits if folder.has_checkpoint else (Path(config.splits) if config.splits else None)
@@ -241,26 +253,7 @@ def _initial_model(
     set_trainable(classifier.net, model.spec, config.trainable_of(model.spec))
     if continued:
         load_model(folder.last_checkpoint, classifier)
-    _try_one_clip(classifier)
     return classifier
-
-
-@torch.inference_mode()
-def _try_one_clip(model: VideoClassifier) -> None:
-    """Find out before any folder is made whether the network takes its input with these options.
-
-    Raises:
-        ConfigError: it does not.
-    """
-    spec = model.input
-    try:
-        model.eval()(torch.zeros(1, 3, spec.frames, spec.size, spec.size))
-    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ConfigError(
-            f"{model.id} cannot take {spec.frames} frames of {spec.size}x{spec.size} with the options "
-            f"{model.options}: {reason}"
-        ) from error
 
 
 def _clip_datasets(

@@ -167,14 +167,31 @@ def test_bad_settings_are_refused(
     assert not out.exists()
 
 
-def test_an_input_that_the_network_cannot_take_is_found_before_anything_is_made(
-    squares: Path, tmp_path: Path, invoke: Invoke
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("squeezenet_attn", "--size", "8"), ("squeezenet_attn", "16 frames of 8x8", "works with --size 224")),
+        (("r2d_attn", "--set", "options.heads=7"), ("heads=7", "a divisor", "works with --set options.heads=8")),
+        (("r2d18_attn", "--set", "options.frames=5"), ("8 frames of 224x224", "--set options.frames=null")),
+        (("tiny_conv3d", "--set", "options.widht=3"), ("widht", "Did you mean width?")),
+        (("tiny_conv3d", "--trainable", "@hed"), ("@hed", "Did you mean @head")),
+        (("tiny_conv3d", "--set", "trainer=other"), ("there is no trainer 'other'",)),
+        (("tiny_conv3d", "--set", "objective=other"), ("there is no objective 'other'",)),
+    ],
+    ids=" ".join,
+)
+def test_what_does_not_fit_the_network_is_told_before_any_data_is_looked_for(
+    tmp_path: Path, invoke: Invoke, flags: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    outcome = invoke(
-        "train", "squeezenet_attn", "--data", squares, "--weights", "none", "--size", "8", "--out", tmp_path / "run"
-    )
-    assert_refused(outcome, "squeezenet_attn", "16 frames of 8x8")
+    outcome = invoke("train", *flags, "--data", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert_refused(outcome, *words)
+    assert "nowhere" not in outcome.err and "Warning" not in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_fits_goes_on_to_the_data(tmp_path: Path, invoke: Invoke) -> None:
+    flags = ("--frames", "4", "--set", "options.readout=mean", "--set", "options.frames=3", "--weights", "none")
+    assert_refused(invoke("train", "r2d18_attn", *flags, "--data", tmp_path / "nowhere"), "nowhere")
 
 
 def test_a_loss_that_is_no_number_stops_the_run(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
