@@ -15,7 +15,7 @@ from actrec_zoo.hub import remote, store
 from actrec_zoo.hub.package import CONFIG_FILE, WEIGHTS_FILE, Package, read_package, require_weights
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.spec import InputSpec, import_object
-from actrec_zoo.weights import load_strictly, read_safetensors
+from actrec_zoo.weights import load_strictly, read_safetensors, upstream_labels
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +32,9 @@ def load(
     Args:
         name: name of a model, path of a run or model folder, or `hf:org/name[@revision]`.
         weights: `auto`: trained ones, of the folder or Hub repository, or for a name those of the local store;
-            `pretrained`: the backbone's upstream weights, with a new head; None: random; else one of the model's
-            weight tags, or a path or `hf:` reference to trained weights of the same architecture.
+            `pretrained`: upstream's weights, with upstream's classifier and labels where the model can keep them and
+            `num_classes` is not given, else with a new head; None: random; else one of the model's weight tags, or a
+            path or `hf:` reference to trained weights of the same architecture.
         num_classes: replace the classifier by a new one with so many classes, where they differ.
         device: where the model is put; None is the CPU.
 
@@ -77,13 +78,15 @@ def locate(name: str | Path) -> Path | None:
 def create(
     model: RegisteredModel,
     *,
-    labels: Sequence[str],
+    labels: Sequence[str] | None,
     input: InputSpec | None = None,  # noqa: A002 (the field's name in every format)
     options: Mapping[str, Any] | None = None,
     weights: str | None = None,
     backbone_weights: Path | None = None,
 ) -> VideoClassifier:
     """Build a model for `labels` and give it its first weights; see `load` for `weights`.
+
+    Labels of None keep the classifier and the labels of upstream's weights.
 
     Raises:
         ConfigError: an option does not exist or does not fit.
@@ -94,7 +97,10 @@ def create(
     weights = None if weights in (None, "none") else weights
     tag = _tag(model, weights) if backbone_weights is None else None
     resolved = resolve_options(model, preprocessing, options or {})
-    net = build(model, num_classes=len(labels), options=resolved, pretrained=tag)
+    num_classes = None if labels is None else len(labels)
+    if labels is None:
+        labels = upstream_labels(spec.weights[str(tag)])
+    net = build(model, num_classes=num_classes, options=resolved, pretrained=tag)
     classifier = VideoClassifier(
         net, spec=spec, id=model.id, labels=labels, input=preprocessing, options=dict(options or {})
     )
@@ -120,9 +126,9 @@ def resolve_options(
 
 
 def build(
-    model: RegisteredModel, *, num_classes: int, options: Mapping[str, Any], pretrained: str | None = None
+    model: RegisteredModel, *, num_classes: int | None, options: Mapping[str, Any], pretrained: str | None = None
 ) -> nn.Module:
-    """Call the model's builder.
+    """Call the model's builder; without `num_classes`, the network has the classifier of its pretrained weights.
 
     Raises:
         PluginError: the builder cannot be imported.
@@ -196,10 +202,17 @@ def _from_name(name: str, weights: str | None, num_classes: int | None) -> Video
     package = _reference_package(weights)
     if package is not None:
         _refuse_other_architecture(model, package)
-    labels: Sequence[str] = _numbered(model.spec.num_classes if num_classes is None else num_classes)
+    labels: Sequence[str] | None = _numbered(model.spec.num_classes if num_classes is None else num_classes)
+    if num_classes is None and _keeps_classifier(model, weights):
+        labels = None
     if package is not None and num_classes in (None, len(package.labels)):
         labels = package.labels
     return create(model, labels=labels, weights=weights, **_settings(package))
+
+
+def _keeps_classifier(model: RegisteredModel, weights: str | None) -> bool:
+    tag = _tag(model, None if weights == "none" else weights)
+    return tag is not None and model.spec.weights[tag].num_classes is not None
 
 
 def _refuse_other_architecture(model: RegisteredModel, package: Package) -> None:

@@ -1,5 +1,7 @@
-"""Weights from files and from torchvision, loaded strictly: what does not fit is listed, never skipped."""
+"""Weights from files, torchvision and the Hub, loaded strictly: what does not fit is listed, never skipped."""
 
+import json
+import pickle
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,6 +15,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from actrec_zoo.errors import ConfigError, WeightsError, did_you_mean
+from actrec_zoo.spec import WeightsRef
 
 _TORCHVISION_TAGS = {"imagenet": "IMAGENET1K_V1", "kinetics400": "KINETICS400_V1"}
 _LISTED = 8
@@ -99,6 +102,51 @@ def torchvision_model(name: str, *, pretrained: str | None = None, **arguments: 
     return net
 
 
+def hub_state(weights: WeightsRef) -> dict[str, Tensor]:
+    """Upstream's tensors from the Hugging Face Hub, by upstream's own key names.
+
+    transformers fetches the file at the pinned commit, into huggingface_hub's cache. A file in torch's older format
+    is read without running any code that it may hold.
+
+    Raises:
+        WeightsError: the file cannot be downloaded or read.
+    """
+    file = _hub_file(weights, weights.file)
+    if file.suffix == ".safetensors":
+        return read_safetensors(file)
+    try:
+        return cast(dict[str, Tensor], torch.load(file, map_location="cpu", weights_only=True, mmap=True))
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{file} holds no weights that can be read: {error}") from error
+
+
+def upstream_labels(weights: WeightsRef) -> tuple[str, ...]:
+    """Class names of upstream's classifier, in its order: torchvision's own, or those of the Hub's config.json.
+
+    Raises:
+        WeightsError: they cannot be downloaded or read.
+    """
+    kind, _, name = weights.source.partition(":")
+    if kind == "torchvision":
+        return tuple(models.get_weight(name).meta["categories"])
+    file = _hub_file(weights, "config.json")
+    try:
+        names = json.loads(file.read_text(encoding="utf-8"))["id2label"]
+        return tuple(str(names[str(index)]) for index in range(len(names)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{file} does not name the classes (id2label): {error!r}") from error
+
+
+def _hub_file(weights: WeightsRef, name: str) -> Path:
+    from transformers.utils.hub import cached_file
+
+    repository, _, commit = weights.source.removeprefix("hf:").partition("@")
+    try:
+        return Path(str(cached_file(repository, name, revision=commit)))
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _unreachable(f"{weights.url} ({name} of commit {commit[:7]})", error) from error
+
+
 def _torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
     available = {member.name: member for member in models.get_model_weights(name)}
     member = available.get(_TORCHVISION_TAGS.get(tag, ""))
@@ -110,11 +158,16 @@ def _torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
             member.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True),
         )
     except (URLError, OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"cannot download the pretrained weights {member.url}: {getattr(error, 'reason', error)}. "
-            "Without them: `--weights none` starts from random weights, and `--backbone-weights FILE.safetensors` "
-            "takes a file that you have."
-        ) from error
+        raise _unreachable(str(member.url), error) from error
+
+
+def _unreachable(address: str, error: Exception) -> WeightsError:
+    reason = " ".join(str(getattr(error, "reason", error)).split())
+    return WeightsError(
+        f"cannot download the pretrained weights {address}: {reason}. "
+        "Without them: `--weights none` starts from random weights, and `--backbone-weights FILE.safetensors` "
+        "takes a file that you have."
+    )
 
 
 def _listing(kind: str, keys: list[str]) -> str:

@@ -1,6 +1,7 @@
 """R3D-18 and R(2+1)D-18, frozen, with a linear or a transformer head: the seven 3D models of the 2023 study."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from actrec_zoo.plugin import InputSpec, ModelSpec, Reference, WeightsRef, hookimpl
@@ -39,20 +40,25 @@ _OWN_TOKENS = (
 )
 
 
-def _weights(member: str, file: str) -> Mapping[str, WeightsRef]:
-    return {
-        "kinetics400": WeightsRef(
-            source=f"torchvision:{member}",
-            url=f"https://download.pytorch.org/models/{file}",
-            trained_on="Kinetics-400",
-            license="BSD-3-Clause",
-            ignore_keys=("fc.*",),
-        )
-    }
+def _weights(member: str, file: str, top1: float, top5: float) -> WeightsRef:
+    return WeightsRef(
+        source=f"torchvision:{member}",
+        url=f"https://download.pytorch.org/models/{file}",
+        trained_on="Kinetics-400",
+        license="BSD-3-Clause",
+        reference=Reference(
+            top1=top1,
+            top5=top5,
+            dataset="Kinetics-400",
+            protocol="16 frames at 15 frames a second, five clips of 112x112, video-level",
+            source="https://docs.pytorch.org/vision/stable/models.html#video-classification",
+        ),
+        ignore_keys=("fc.*",),
+    )
 
 
-_R3D = _weights("R3D_18_Weights.KINETICS400_V1", "r3d_18-b3b3357e.pth")
-_R2PLUS1D = _weights("R2Plus1D_18_Weights.KINETICS400_V1", "r2plus1d_18-91a641e6.pth")
+_R3D = _weights("R3D_18_Weights.KINETICS400_V1", "r3d_18-b3b3357e.pth", 0.632, 0.83479)
+_R2PLUS1D = _weights("R2Plus1D_18_Weights.KINETICS400_V1", "r2plus1d_18-91a641e6.pth", 0.67463, 0.86175)
 
 
 def _reference(top1: float, top5: float) -> Reference:
@@ -77,6 +83,8 @@ def _model(
     notes: tuple[str, ...] = (),
 ) -> ModelSpec:
     is_r3d = backbone == "r3d_18"
+    weights = _R3D if is_r3d else _R2PLUS1D
+    keeps_logits = options["layers"] == 0
     return ModelSpec(
         name=name,
         summary=summary,
@@ -89,7 +97,7 @@ def _model(
         groups={"stem": ("backbone.stem.0.*",) if is_r3d else ("backbone.stem.0.*", "backbone.stem.3.*")},
         trainable=trainable,
         defaults=_DEFAULTS,
-        weights=_R3D if is_r3d else _R2PLUS1D,
+        weights={"kinetics400": replace(weights, num_classes=400 if keeps_logits else None)},
         reference=reference,
         card="actrec_zoo_plugins.r3d:card.md",
         notes=(*notes, _OWN_INPUT),

@@ -18,13 +18,17 @@ class LogitsR3D(FeatureNetwork):
 
     Args:
         backbone: torchvision's VideoResNet.
-        num_classes: size of the output.
+        num_classes: size of the output; None begins with the identity, so that the logits are upstream's.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int) -> None:
+    def __init__(self, backbone: nn.Module, num_classes: int | None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.head = LinearHead(cast(nn.Linear, backbone.fc).out_features, num_classes)
+        upstream_classes = cast(nn.Linear, backbone.fc).out_features
+        self.head = LinearHead(upstream_classes, num_classes or upstream_classes)
+        if num_classes is None:
+            nn.init.eye_(self.head.classifier.weight)
+            nn.init.zeros_(self.head.classifier.bias)
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Clips [B, 3, T, H, W] to upstream's logits [B, 400]."""
@@ -57,7 +61,7 @@ class TokenR3D(FeatureNetwork):
 
 def build(
     *,
-    num_classes: int,
+    num_classes: int | None,
     pretrained: str | None = None,
     backbone: str = "r3d_18",
     layers: int = 2,
@@ -70,7 +74,7 @@ def build(
     """Build a 3D ResNet with a head.
 
     Args:
-        num_classes: size of the output.
+        num_classes: size of the output; None, with 0 layers alone, keeps the Kinetics logits as they are.
         pretrained: `kinetics400` for torchvision's weights of the backbone; None for random ones.
         backbone: `r3d_18`, `mc3_18` or `r2plus1d_18`.
         layers: encoder layers; 0 keeps the Kinetics classifier and adds a linear layer on its logits.
@@ -89,6 +93,8 @@ def build(
     net = torchvision_model(backbone, pretrained=pretrained)
     if layers == 0:
         return LogitsR3D(net, num_classes)
+    if num_classes is None:
+        raise ConfigError("an encoder takes the place of the Kinetics classifier: give num_classes")
     size = _checked_grid(grid)
     head = TokenHead(
         _WIDTH,
