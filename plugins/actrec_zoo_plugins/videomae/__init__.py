@@ -176,7 +176,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         weights={
             "kinetics400": replace(TIMESFORMER_WEIGHTS["kinetics400"], num_classes=None, ignore_keys=("classifier.*",))
         },
-        card="actrec_zoo_plugins.videomae_hybrid:card.md",
+        card="actrec_zoo_plugins.videomae:hybrid.md",
         notes=(
             "Not VideoMAE: no masked pre-training is involved. The name is the study's.",
             "The study's code never calls the stem, wipes the pretrained weights with its initialisation and lets the "
