@@ -139,7 +139,7 @@ def test_listing_with_a_pattern() -> None:
 
 
 def test_listing_with_filters() -> None:
-    small = actrec_zoo.list_models(pretrained=True, max_params=13_000_000)
+    small = actrec_zoo.list_models("*_attn", pretrained=True, max_params=13_000_000)
     assert small == ["r2d18_attn", "squeezenet_attn", "mobilenet_attn"]
     assert actrec_zoo.list_models("r2plus1d*", min_params=34_000_000) == ["r2plus1d_attn8"]
     assert actrec_zoo.list_models(architecture="r3d*", max_params=34_000_000) == ["r3d", "r3d_stem"]
