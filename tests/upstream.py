@@ -52,6 +52,12 @@ def randomised(network: Any) -> Any:
     return network.eval()
 
 
+def difference(output: Tensor, reference: Tensor) -> float:
+    """Largest difference, as a share of the largest value where that is above 1."""
+    assert output.shape == reference.shape
+    return float((output - reference).abs().max() / reference.abs().max().clamp(min=1))
+
+
 def class_names(count: int) -> list[str]:
     """Names whose order is not the alphabet's."""
     return [f"action {(7 * i + 3) % count} of {count}" for i in range(count)]

@@ -19,6 +19,8 @@ from actrec_zoo.registry import get_registry
 from actrec_zoo.testing import meta_network
 from actrec_zoo.training.parameters import set_trainable
 from actrec_zoo_plugins.r2d_attn.model import build
+from tests import upstream
+from tests.upstream import torch_home  # noqa: F401 (a fixture)
 
 SQUEEZENET = "weights/squeezenet1_1_imagenet_features.safetensors"
 MOBILENET = "weights/mobilenet_v2_035_imagenet_features.safetensors"
@@ -169,3 +171,24 @@ def test_real_mobilenet_file_of_another_width(test_data: Path) -> None:
     net = create(model, labels=("a", "b"), options=options, backbone_weights=file).net
     state = safetensors.torch.load_file(file)
     assert all(torch.equal(value, state[key]) for key, value in net.backbone.state_dict().items() if key in state)
+
+
+def features_of_upstream(backbone: str, reference: nn.Module, frames: torch.Tensor) -> torch.Tensor:
+    """Upstream's pooled features, [N, D]."""
+    if backbone.startswith("resnet"):
+        reference.fc = nn.Identity()
+        return reference(frames)
+    return reference.features(frames).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("name", [m.spec.name for m in get_registry().models if m.plugin.name == "r2d_attn"])
+def test_upstream_checkpoint(name: str, torch_home: Path) -> None:  # noqa: F811
+    spec = actrec_zoo.get_spec(name)
+    reference = upstream.torchvision_network(spec.options["backbone"])
+    upstream.publish_torchvision(torch_home, upstream.weights_of(spec), reference.state_dict())
+    model = actrec_zoo.load(name, weights="pretrained")
+    clips = torch.randn(1, 3, 2, 96, 96)
+    with torch.inference_mode():
+        expected = features_of_upstream(spec.options["backbone"], reference, clips[0].transpose(0, 1))
+        assert upstream.difference(model.forward_features(clips)[0], expected) <= 1e-5
+    assert len(model.labels) == spec.num_classes

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from torchvision.models import video
+from torchvision.models.video import R3D_18_Weights
 
 import actrec_zoo
 from actrec_zoo.errors import ConfigError, WeightsError
@@ -15,6 +18,8 @@ from actrec_zoo.registry import get_registry
 from actrec_zoo.testing import meta_network
 from actrec_zoo.training.parameters import set_trainable
 from actrec_zoo_plugins.r3d.model import build
+from tests import upstream
+from tests.upstream import torch_home  # noqa: F401 (a fixture)
 
 
 def meta(**options: Any) -> nn.Module:
@@ -149,3 +154,68 @@ def test_figures_of_the_study_are_quoted_as_printed(name: str, top1: float, top5
     reference = actrec_zoo.get_spec(name).reference
     assert reference is not None
     assert (reference.top1, reference.top5, reference.dataset) == (top1, top5, "HMDB_simp")
+
+
+# Upstream's checkpoints
+
+
+def features_of_upstream(reference: nn.Module, grid: Any, inputs: torch.Tensor) -> torch.Tensor:
+    """Upstream's last feature map, pooled to a grid or whole, a row a position."""
+    cut = copy.deepcopy(reference)
+    cut.avgpool = nn.Identity() if grid is None else nn.AdaptiveAvgPool3d(grid)
+    cut.fc = nn.Identity()
+    return cut(inputs).unflatten(1, (512, -1)).transpose(1, 2)
+
+
+@pytest.mark.parametrize("name", [model.spec.name for model in get_registry().models if model.plugin.name == "r3d"])
+def test_upstream_checkpoint(name: str, torch_home: Path) -> None:  # noqa: F811
+    spec = actrec_zoo.get_spec(name)
+    reference = upstream.torchvision_network(spec.options["backbone"])
+    upstream.publish_torchvision(torch_home, upstream.weights_of(spec), reference.state_dict())
+    model = actrec_zoo.load(name, weights="pretrained")
+    inputs = torch.randn(2, 3, 8, 112, 112)
+    with torch.inference_mode():
+        if spec.options["layers"] == 0:
+            assert upstream.difference(model(inputs), reference(inputs)) <= 1e-5
+            assert model.labels == tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+            assert model.predict(torch.zeros(9, 32, 32, 3, dtype=torch.uint8), top_k=1)[0][0] in model.labels
+        else:
+            expected = features_of_upstream(reference, spec.options["grid"], inputs)
+            assert upstream.difference(model.forward_features(inputs), expected) <= 1e-5
+            assert len(model.labels) == spec.num_classes
+
+
+def test_number_of_classes_gives_a_new_classifier(torch_home: Path) -> None:  # noqa: F811
+    reference = upstream.torchvision_network("r3d_18")
+    upstream.publish_torchvision(torch_home, upstream.weights_of(actrec_zoo.get_spec("r3d")), reference.state_dict())
+    for classes in (400, 7):
+        weight = actrec_zoo.load("r3d", weights="pretrained", num_classes=classes).net.head.classifier.weight
+        assert weight.shape == (classes, 400)
+        assert not torch.equal(weight, torch.eye(400)[:classes])
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"layer1.0.conv1.0.weight": None}, r"1 missing: layer1\.0\.conv1\.0\.weight\."),
+        ({"layer9.weight": torch.zeros(1)}, r"1 unexpected: layer9\.weight\."),
+        ({"stem.0.weight": torch.zeros(2)}, r"1 of another shape: stem\.0\.weight \(2,\) instead of"),
+    ],
+)
+def test_checkpoint_that_does_not_fit_is_refused_with_the_list(
+    change: dict[str, Any],
+    complaint: str,
+    torch_home: Path,  # noqa: F811
+) -> None:
+    state = upstream.torchvision_network("r3d_18").state_dict() | change
+    spec = actrec_zoo.get_spec("r3d_attn8")
+    upstream.publish_torchvision(
+        torch_home, upstream.weights_of(spec), {k: v for k, v in state.items() if v is not None}
+    )
+    with pytest.raises(WeightsError, match=f"torchvision's kinetics400 weights does not fit the model. {complaint}"):
+        actrec_zoo.load("r3d_attn8", weights="pretrained")
+
+
+def test_encoder_has_no_upstream_classifier() -> None:
+    with torch.device("meta"), pytest.raises(ConfigError, match="an encoder takes the place of the Kinetics classif"):
+        build(num_classes=None)
