@@ -33,6 +33,7 @@ from actrec_zoo.data.transforms import AUGMENTATIONS, RESIZE
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.hookspecs import HOOKS
 from actrec_zoo.registry import get_registry
+from actrec_zoo.testing import RULES
 from actrec_zoo.training.state import EpochRecord
 
 ROOT = Path(__file__).parents[1]
@@ -279,7 +280,7 @@ def readme_files() -> dict[str, str]:
 
 def test_the_plugin_of_the_readme_works(tmp_path: Path) -> None:
     files = readme_files()
-    assert set(files) == {"pyproject.toml", "smallconv/__init__.py", "smallconv/model.py", "test_smallconv.py"}
+    assert set(files) == {"pyproject.toml", "smallconv/__init__.py", "smallconv/model.py"}
     project = tomllib.loads(files["pyproject.toml"])["project"]
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -292,17 +293,49 @@ def test_the_plugin_of_the_readme_works(tmp_path: Path) -> None:
     )
     (information / "entry_points.txt").write_text(f"[actrec_zoo]\n{entry_points}")
     code = (
-        "import test_smallconv; test_smallconv.test_smallconv()\n"
         "from actrec_zoo.registry import get_registry\n"
+        "from actrec_zoo.testing import examine_model\n"
         "model = get_registry().find('smallconv')\n"
-        "print(model.id, model.plugin.distribution, model.plugin.status)"
+        "broken = [result.rule for result in examine_model(model).broken]\n"
+        "print(model.id, model.plugin.distribution, model.plugin.status, *broken)"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["smallconv:smallconv", project["name"], "ok"]
+    assert done.stdout.split() == ["smallconv:smallconv", project["name"], "ok", "card"]  # the template has one
+
+
+TEMPLATE = ROOT / "examples" / "actrec-zoo-plugin-template"
+
+
+def template_excerpts() -> list[tuple[str, str]]:
+    """File and code of every excerpt that the guide shows."""
+    guide = text_of("docs/how-to/write-a-plugin.md")
+    return re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", guide, re.M | re.S)
+
+
+def unindented(code: str) -> str:
+    return "".join(line.strip() + "\n" for line in code.splitlines())
+
+
+@pytest.mark.parametrize(("file", "code"), template_excerpts())
+def test_the_guide_shows_the_template_as_it_is(file: str, code: str) -> None:
+    assert unindented(code) in unindented((TEMPLATE / file).read_text("utf-8"))
+
+
+def test_the_guide_and_the_readme_of_the_template_name_all_its_files() -> None:
+    files = {file.relative_to(TEMPLATE).as_posix() for file in TEMPLATE.rglob("*") if file.is_file()}
+    files = {name for name in files if "cache" not in name} - {"README.md"}
+    assert files - {"src/actrec_zoo_tsm/py.typed"} == {file for file, _ in template_excerpts()}
+    table = rows(section("examples/actrec-zoo-plugin-template/README.md", "## The files"))
+    assert files == {quoted(cells[0])[0] for cells in table}
+
+
+def test_every_rule_of_the_contract_is_documented() -> None:
+    table = [quoted(cells[0])[0] for cells in rows(section("docs/how-to/write-a-plugin.md", "## The model contract"))]
+    assert table == [rule.name for rule in RULES]
 
 
 # Python

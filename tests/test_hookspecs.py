@@ -133,6 +133,14 @@ def test_hook_is_documented_and_yields_a_spec(hook: str) -> None:
     assert HOOKS[hook].__name__ in str(inspect.signature(function).return_annotation)
 
 
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_a_row_in_the_guide_and_a_test_of_its_name(hook: str) -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "how-to" / "write-a-plugin.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\| `{hook}` \| `actrec_zoo_{hook}\(", guide, re.MULTILINE), f"the guide has no row for {hook}"
+    tests = [name for name in globals() if re.fullmatch(rf"test_{hook}(_\w+)?", name)]
+    assert tests, f"no test here is called test_{hook} or test_{hook}_..."
+
+
 def test_no_hook_is_missing_from_the_table() -> None:
     functions = {name for name, _ in inspect.getmembers(hookspecs, inspect.isfunction) if name.startswith("actrec_zoo")}
     assert functions == {f"actrec_zoo_{hook}" for hook in HOOKS}
