@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from actrec_zoo.cost import count_flops, measure
+from actrec_zoo.cards import cost_of
+from actrec_zoo.cost import count_flops
 from actrec_zoo.fitting import meta_network
 from actrec_zoo.loading import build, resolve_options
 from actrec_zoo.nn import TokenHead
@@ -75,16 +76,17 @@ def test_the_count_without_memory_is_that_of_a_real_run(model: RegisteredModel) 
 
 def test_figures_that_others_publish() -> None:
     """torchvision states 40.697 and 4.089 giga-multiply-adds: R3D-18 on 16 frames, ResNet-50 on one."""
-    r3d = measure(get_registry().find("r3d"))
+    r3d = cost_of(get_registry().find("r3d"))
     assert r3d.flops / 2 / 1e9 == pytest.approx(40.697 / 2, rel=1e-3)
-    r2d = measure(get_registry().find("r2d_attn"))
+    r2d = cost_of(get_registry().find("r2d_attn"))
     assert r2d.flops / 2 / 1e9 == pytest.approx(8 * 4.089, rel=1e-2)
 
 
 def test_what_trains_is_counted() -> None:
-    cost = measure(get_registry().find("r3d_stem"))
+    cost = cost_of(get_registry().find("r3d_stem"))
+    assert cost.macs * 2 == cost.flops
     assert (cost.parameters, cost.trained) == (33_381_497, 3 * 64 * 3 * 7 * 7 + 400 * 25 + 25)
-    everything = measure(get_registry().find("tiny_conv3d"))
+    everything = cost_of(get_registry().find("tiny_conv3d"))
     assert everything.trained == everything.parameters == 94_753
 
 
@@ -112,6 +114,6 @@ def actrec_zoo_models():
     site = Site(tmp_path / "site", monkeypatch)
     site.add("reads-a-value", plugin, model=module)
     with site.installed():
-        cost = measure(get_registry().find("reads"))
+        cost = cost_of(get_registry().find("reads"))
     assert cost.parameters == cost.trained == 12288 * 3 + 3 + 3 * 2 + 2
     assert cost.flops == 2 * (12288 * 3 + 3 * 2)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, readers, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
@@ -34,8 +35,7 @@ from actrec_zoo.evaluation.plots import plot_confusion, plot_history
 from actrec_zoo.files import require_folder, write_json, write_text
 from actrec_zoo.fitting import check_fit
 from actrec_zoo.hub import store
-from actrec_zoo.hub.card import render_card
-from actrec_zoo.hub.package import library_versions
+from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import create, load, locate
 from actrec_zoo.registry import RegisteredModel, get_registry
@@ -46,7 +46,6 @@ from actrec_zoo.training.state import Callback
 from actrec_zoo.training.trainer import TrainResult
 
 EvalSplit = Literal["train", "val", "test", "all"]
-EVAL_FILE = "eval.json"
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +102,7 @@ def train(
         fit_on = _with_features(resolved.config, classifier, clips, folder, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         folder.finish()
-        _describe(folder, classifier, resolved.config, result, splits)
+        _describe(folder, result)
     _register(registered, folder)
     return FinishedRun(folder.path, result, load(folder.path, device=device))
 
@@ -156,7 +155,9 @@ def evaluate(
         track=track,
     )
     classifier.to(was_on)
-    result = report.to_dict(model=classifier.id, protocol=_protocol(classifier, split), versions=library_versions())
+    result = report.to_dict(
+        model=classifier.id, protocol=_protocol(classifier, data, split), versions=library_versions()
+    )
     if folder is not None:
         write_json(folder / EVAL_FILE, result)
         plot_confusion(folder / "plots" / "confusion.png", report.confusion, report.labels)
@@ -320,18 +321,9 @@ def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
         ) from interrupt
 
 
-def _describe(
-    folder: RunFolder, model: VideoClassifier, config: TrainConfig, result: TrainResult, splits: Splits
-) -> None:
+def _describe(folder: RunFolder, result: TrainResult) -> None:
     """README.md and plots/ of a finished run."""
-    card = render_card(
-        model,
-        data=Path(config.data).resolve().stem,
-        config=config.model_dump(),
-        best=dataclasses.asdict(result.best),
-        videos=[len(splits.get(name, ())) for name in ("train", "val", "test")],
-    )
-    write_text(folder.path / "README.md", card)
+    write_text(folder.path / "README.md", run_card(folder.path))
     plot_history(folder.path / "plots" / "history.png", result.history)
 
 
@@ -365,10 +357,11 @@ def _part(manifest: Manifest, split: EvalSplit, files: Path | None) -> tuple[Man
     return manifest, found[split]
 
 
-def _protocol(model: VideoClassifier, split: EvalSplit) -> dict[str, Any]:
+def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit) -> dict[str, Any]:
     """What the figures were measured with."""
     return {
         "name": "video",
+        "data": Path(data).resolve().stem,
         "split": split,
         "clip": "each clip by itself",
         "video": "mean of the softmax of its clips",

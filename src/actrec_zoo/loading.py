@@ -68,7 +68,7 @@ def locate(name: str | Path) -> Path | None:
     """The folder of a trained model: a path, a pulled Hub repository, or the local store's run for a name."""
     if str(name).startswith(remote.PREFIX):
         return remote.pull(str(name))
-    if _is_path(name):
+    if is_path(name):
         path = Path(name).expanduser()
         inside = path.name in (WEIGHTS_FILE, CONFIG_FILE) and (path.parent / CONFIG_FILE).is_file()
         return path.parent if inside else path
@@ -162,9 +162,17 @@ def find_model(package: Package) -> RegisteredModel:
         ) from error
 
 
+def is_path(name: str | Path) -> bool:
+    """Whether a name stands for a path: it has a separator, or is a model folder that is not called like a model."""
+    text = str(name)
+    if isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~")):
+        return True
+    return (Path(text) / CONFIG_FILE).is_file() and not _is_model(text)
+
+
 def _package(name: str | Path, weights: str | None) -> Package | None:
     """The package that `name` stands for; a bare name has one only when trained weights are wanted."""
-    bare = not str(name).startswith(remote.PREFIX) and not _is_path(name)
+    bare = not str(name).startswith(remote.PREFIX) and not is_path(name)
     if bare and weights != "auto":
         return None
     folder = locate(name)
@@ -173,14 +181,6 @@ def _package(name: str | Path, weights: str | None) -> Package | None:
     if bare:
         _log.info("%s: trained weights from the local store, %s", name, folder)
     return read_package(folder)
-
-
-def _is_path(name: str | Path) -> bool:
-    """Anything with a separator is a path, and so is a model folder that is not called like a model."""
-    text = str(name)
-    if isinstance(name, Path) or "/" in text or "\\" in text or text.startswith((".", "~")):
-        return True
-    return (Path(text) / CONFIG_FILE).is_file() and not _is_model(text)
 
 
 def _is_model(name: str) -> bool:
@@ -252,7 +252,7 @@ def _tag(model: RegisteredModel, weights: str | None) -> str | None:
         return next(iter(tags))
     if weights is None or weights in tags:
         return weights
-    if weights.startswith(remote.PREFIX) or _is_path(weights):
+    if weights.startswith(remote.PREFIX) or is_path(weights):
         return None
     raise WeightsError(
         f"{model.spec.name} has no weights {weights!r}: use {', '.join(('pretrained', *tags))}, none, "
@@ -262,7 +262,7 @@ def _tag(model: RegisteredModel, weights: str | None) -> str | None:
 
 def _reference_package(weights: str | None) -> Package | None:
     """The package that a weights reference names; None for a tag or a bare safetensors file."""
-    if weights is None or not (weights.startswith(remote.PREFIX) or _is_path(weights)):
+    if weights is None or not (weights.startswith(remote.PREFIX) or is_path(weights)):
         return None
     folder = locate(weights)
     return read_package(folder) if folder is not None and folder.is_dir() else None

@@ -16,6 +16,7 @@ INTERRUPTED = 130
 _COMMANDS = {
     "list": "actrec_zoo.cli.list_models:command",
     "info": "actrec_zoo.cli.info:command",
+    "card": "actrec_zoo.cli.card:command",
     "plugins": "actrec_zoo.cli.plugins:command",
     "demo-data": "actrec_zoo.cli.demo_data:command",
     "train": "actrec_zoo.cli.train:command",

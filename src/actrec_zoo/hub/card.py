@@ -1,56 +1,151 @@
-"""README.md of a run: what the model is, what it was trained on, how to use it."""
+"""README.md of a run: what the model is, what it was trained on, how it did, how to use it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from __future__ import annotations
 
-from actrec_zoo.classifier import VideoClassifier
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actrec_zoo.hub.markdown import TASK, bullets, front_matter, input_table, percent, sections, table, written
+from actrec_zoo.hub.package import Package
+from actrec_zoo.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+_LEVELS = ("video", "clip")
+_UNINDEXED = {"train": "The model has learned from these videos", "val": "These videos chose the epoch"}
+"""Splits whose figures say too much for the model, and why."""
 
 
-def render_card(
-    model: VideoClassifier, *, data: str, config: Mapping[str, Any], best: Mapping[str, Any], videos: Sequence[int]
-) -> str:
-    """The card of a finished run as Markdown.
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What the files of a run say.
+
+    Attributes:
+        config: settings of the run.
+        data: name of the data set.
+        best: record of the epoch whose weights these are, where the trainer keeps a history.
+        videos: how many there are, by split.
+        report: what eval.json holds, where there is one.
+    """
+
+    config: Mapping[str, Any]
+    data: str
+    best: Mapping[str, Any] | None
+    videos: Mapping[str, int]
+    report: Mapping[str, Any] | None = None
+
+
+def render_card(spec: ModelSpec, package: Package, facts: RunFacts) -> str:
+    """The card of a finished run as Markdown; the model-index comes from the run's eval.json and nothing else.
 
     Args:
-        model: the trained model.
-        data: name of the data set.
-        config: settings of the run.
-        best: record of the best epoch.
-        videos: how many there are in train, val and test.
+        spec: of the model.
+        package: the model's configuration.
+        facts: about the run.
     """
-    spec = model.spec
-    notes = "".join(f"- {note}\n" for note in spec.notes)
-    return f"""---
-library_name: actrec-zoo
-pipeline_tag: video-classification
----
+    name = f"{spec.name} trained on {facts.data}"
+    start = [reference for tag, reference in spec.weights.items() if tag == _start(spec, facts.config)]
+    head = front_matter(
+        name,
+        license=start[0].license if start else None,
+        tags=[package.model.partition(":")[0]],
+        weights=start,
+        results=_results(facts.report) if facts.report and not _obstacle(facts.report) else (),
+    )
+    parts = {
+        "Input": input_table(package.input),
+        "Training": _training(package, facts),
+        "Evaluation": _evaluation(facts.report),
+        "Use": _USE,
+    }
+    notes = f"\n{bullets(spec.notes)}\n" if spec.notes else ""
+    return f"{head}\n# {name}\n\n{spec.summary} ({spec.architecture}).\n{notes}\n{sections(parts)}"
 
-# {spec.name} trained on {data}
 
-{spec.summary} ({spec.architecture}).
-
-{notes}
-## Input
-
-{model.input.frames} frames of {model.input.size}x{model.input.size}, {model.input.sampling} sampling with stride \
-{model.input.stride}. config.json holds all of the preprocessing.
-
-## Training
-
-{videos[0]} videos for training, {videos[1]} for validation, {videos[2]} for testing, {len(model.labels)} classes; \
-{config["epochs"]} epochs, {config["optimizer"]}, learning rate {config["lr"]}, batch size {config["batch_size"]}, \
-seed {config["seed"]}.
-
-Validation, epoch {best["epoch"]} (the best, whose weights these are), video level: top-1 {best["val_top1"]:.4f} \
-over {videos[1]} videos. The validation set chose the epoch, so this is no test result: `actrec-zoo eval` writes \
-those to eval.json.
-
-## Use
-
-```python
+_USE = """```python
 import actrec_zoo
 
 model = actrec_zoo.load("path/to/this/folder")
 print(model.predict("video.mp4"))
-```
-"""
+```"""
+
+
+def _start(spec: ModelSpec, config: Mapping[str, Any]) -> str:
+    """Tag of the pretrained weights that the run began with; other text where it began otherwise."""
+    if config.get("backbone_weights"):
+        return ""
+    weights = str(config.get("weights"))
+    return next(iter(spec.weights), "") if weights == "pretrained" else weights
+
+
+def _training(package: Package, facts: RunFacts) -> str:
+    config, videos = facts.config, facts.videos
+    text = (
+        f"{videos.get('train', 0)} videos for training, {videos.get('val', 0)} for validation, {videos.get('test', 0)} "
+        f"for testing, {len(package.labels)} classes; {config['epochs']} epochs, {config['optimizer']}, learning rate "
+        f"{config['lr']}, batch size {config['batch_size']}, seed {config['seed']}. run.json holds every setting."
+    )
+    if facts.best is None:
+        return text
+    return (
+        f"{text}\n\nValidation, epoch {facts.best['epoch']} (the best, whose weights these are), video level: top-1 "
+        f"{facts.best['val_top1']:.4f} over {videos.get('val', 0)} videos. The validation set chose the epoch, so this "
+        "is no test result."
+    )
+
+
+def _evaluation(report: Mapping[str, Any] | None) -> str:
+    if report is None:
+        return "Not evaluated yet: `actrec-zoo eval` writes eval.json, which is where test results come from."
+    protocol = report["protocol"]
+    rows = [
+        (name, str(report[name]["n"]), percent(report[name]["top1"]), percent(report[name]["top5"]), protocol[name])
+        for name in _LEVELS
+    ]
+    told = (
+        f"Split `{protocol['split']}` of {_data(report)}: {report['n_used']} of {report['n_expected']} videos were "
+        f"read; one that was not counts as wrong. Top-5 is {protocol['top5']}. Measured with this code; from eval.json."
+    )
+    obstacle = _obstacle(report)
+    kept_out = f"\n\n{obstacle}: the figures are not in the head of this card." if obstacle else ""
+    columns = ("level", ">n", ">top-1 (%)", ">top-5 (%)", "protocol")
+    return f"{table(columns, rows)}\n\n{told}{kept_out}"
+
+
+def _obstacle(report: Mapping[str, Any]) -> str:
+    """Why the figures are not for a model-index, or an empty string."""
+    if report["n_failed"]:
+        return f"{report['n_failed']} videos could not be read"
+    return _UNINDEXED.get(report["protocol"]["split"], "")
+
+
+def _results(report: Mapping[str, Any]) -> list[EvalResult]:
+    """The figures of eval.json as the Hub's model-index has them, each with its protocol and counts."""
+    from huggingface_hub import EvalResult
+
+    protocol, data = report["protocol"], _data(report)
+    settings = {key: protocol[key] for key in ("frames", "stride", "size", "sampling", "views", "crop")}
+    ranks = (1, 5) if len(report["labels"]) > 5 else (1,)
+    counts = {key: report[key] for key in ("n_expected", "n_used", "n_failed")}
+    return [
+        EvalResult(
+            task_type=TASK,
+            dataset_type=re.sub(r"[^a-z0-9]+", "-", data.lower()).strip("-") or "data",
+            dataset_name=data,
+            dataset_split=protocol["split"],
+            dataset_args=settings,
+            metric_type="accuracy",
+            metric_name=f"top-{k}, {level} level",
+            metric_value=report[level][f"top{k}"],
+            metric_args={"k": k, "level": level, "protocol": protocol[level], "n": report[level]["n"], **counts},
+        )
+        for level in _LEVELS
+        for k in ranks
+    ]
+
+
+def _data(report: Mapping[str, Any]) -> str:
+    return written(report["protocol"].get("data", "the data that was evaluated"))

@@ -18,6 +18,7 @@ from actrec_zoo.spec import InputSpec
 FORMAT = 1
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+EVAL_FILE = "eval.json"
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,24 @@ def write_history(path: Path, history: list[EpochRecord]) -> None:
     write_text(path, text.getvalue())
 
 
+def read_history(path: Path) -> list[EpochRecord]:
+    """Read history.csv.
+
+    Raises:
+        RunError: the file is not what `write_history` writes.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [_record(row) for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise RunError(f"{path} is not the history of a run: {error}") from error
+
+
+def _record(row: dict[str, str]) -> EpochRecord:
+    figures = {name: float(value) for name, value in row.items() if name != "epoch"}
+    return EpochRecord(epoch=int(row["epoch"]), **figures)
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Plain values and tensors of a checkpoint."""
     try:

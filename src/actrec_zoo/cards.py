@@ -1,0 +1,157 @@
+"""Model cards: rendered from descriptions and counts, written, and compared with those that are there."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from actrec_zoo.cost import Cost, measure
+from actrec_zoo.data.splits import SPLIT_NAMES
+from actrec_zoo.errors import ConfigError, RunError
+from actrec_zoo.files import read_json, write_text
+from actrec_zoo.fitting import check_fit
+from actrec_zoo.hub.card import RunFacts, render_card
+from actrec_zoo.hub.model_card import render_model_card, render_model_table
+from actrec_zoo.hub.package import EVAL_FILE, Package, read_package
+from actrec_zoo.hub.prose import read_prose
+from actrec_zoo.loading import find_model, is_path
+from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.training.checkpoint import HISTORY, read_history
+from actrec_zoo.training.parameters import set_trainable
+from actrec_zoo.training.run import RunFolder
+
+BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
+"""What surrounds the table of models on a page."""
+
+Difference = Literal["missing", "stale", "surplus"]
+
+
+class CardFile(NamedTuple):
+    """A file that holds a card or a table, as it should be."""
+
+    path: Path
+    text: str
+
+
+def card(name: str | Path) -> str:
+    """The card of a model, by name, or of a run, by the path of its folder.
+
+    Raises:
+        ActrecZooError: there is no such model or run, its card lacks prose, or the run's files do not fit.
+    """
+    if is_path(name):
+        return run_card(Path(name))
+    model = get_registry().find(str(name))
+    return render_model_card(model, read_prose(model.spec), cost_of(model))
+
+
+def run_card(folder: Path) -> str:
+    """The card of a finished run, from the files of its folder.
+
+    Raises:
+        RunError: a file is missing or is not what `train` and `eval` write.
+    """
+    package = read_package(folder)
+    config = RunFolder(folder, fresh=False).settings().values
+    history = read_history(folder / HISTORY) if (folder / HISTORY).is_file() else []
+    facts = RunFacts(
+        config=config,
+        data=Path(config["data"]).resolve().stem,
+        best=asdict(max(history, key=lambda record: record.rank)) if history else None,
+        videos=_videos(folder / "splits"),
+        report=_report(folder / EVAL_FILE, package),
+    )
+    return render_card(find_model(package).spec, package, facts)
+
+
+def cost_of(model: RegisteredModel) -> Cost:
+    """What a model costs at its own input, without weights and, mostly, without memory.
+
+    Raises:
+        ConfigError: the network cannot take its own input.
+        PluginError: its builder cannot be imported.
+    """
+    net = check_fit(model, model.spec.input, {})
+    set_trainable(net, model.spec, model.spec.trainable)
+    return measure(net, model.spec.input)
+
+
+def card_files(folder: Path, *, plugin: str | None = None, page: Path | None = None) -> list[CardFile]:
+    """The cards of models as they should be, and the page with the table of them.
+
+    Args:
+        folder: where the cards lie, `<model>.md` each.
+        plugin: whose models; None takes those that come with actrec-zoo.
+        page: Markdown file whose text between `BEGIN` and `END` is the table.
+
+    Raises:
+        ActrecZooError: there is no such plugin or page, a model lacks prose, or its network cannot be built.
+    """
+    models = [m for m in get_registry().matching(plugin=plugin) if plugin is not None or m.plugin.first_party]
+    costs = [(model, cost_of(model)) for model in models]
+    files = [
+        CardFile(folder / f"{model.spec.name}.md", render_model_card(model, read_prose(model.spec), cost))
+        for model, cost in costs
+    ]
+    return [*files, CardFile(page, _with_table(page, render_model_table(costs)))] if page else files
+
+
+def differences(files: Iterable[CardFile], folder: Path) -> list[tuple[Difference, Path]]:
+    """Files that are missing, stale (their text is another), or surplus (Markdown in the folder that is no card)."""
+    expected = {file.path: file.text for file in files}
+    surplus = sorted(path for path in folder.glob("*.md") if path not in expected)
+    return [*_unlike(expected), *(("surplus", path) for path in surplus)]
+
+
+def write_cards(files: Iterable[CardFile]) -> None:
+    """Write every file, atomically.
+
+    Raises:
+        RunError: one cannot be written.
+    """
+    for file in files:
+        write_text(file.path, file.text)
+
+
+def _unlike(expected: Mapping[Path, str]) -> Iterable[tuple[Difference, Path]]:
+    for path, text in expected.items():
+        if not path.is_file():
+            yield "missing", path
+        elif path.read_text(encoding="utf-8", errors="surrogateescape") != text:
+            yield "stale", path
+
+
+def _with_table(page: Path, rows: str) -> str:
+    """The page's text with another table."""
+    try:
+        text = page.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read --page {page}: {error}") from error
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ConfigError(f"--page {page} has no place for the table: put it between {BEGIN} and {END}")
+    return f"{before}{begin}\n\n{rows}\n\n{end}{after}"
+
+
+def _videos(splits: Path) -> dict[str, int]:
+    return {name: _rows(splits / f"{name}.csv") for name in SPLIT_NAMES if (splits / f"{name}.csv").is_file()}
+
+
+def _rows(file: Path) -> int:
+    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
+        return max(0, sum(1 for _ in csv.reader(lines)) - 1)
+
+
+def _report(file: Path, package: Package) -> Mapping[str, Any] | None:
+    """What eval.json holds, where there is one and it is of this model."""
+    if not file.is_file():
+        return None
+    report = read_json(file)
+    needed = {"model", "labels", "protocol", "clip", "video", "n_expected", "n_used", "n_failed"}
+    if not isinstance(report, dict) or not needed <= report.keys():
+        raise RunError(f"{file} is not what `actrec-zoo eval` writes: run it again")
+    if report["model"] != package.model or tuple(report["labels"]) != package.labels:
+        raise RunError(f"{file} is of another model than {package.folder}: run `actrec-zoo eval` again")
+    return report

@@ -1,0 +1,129 @@
+"""Pieces that every card is made of: the YAML head, sections, tables, and how a value is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from actrec_zoo.hub.remote import PREFIX
+from actrec_zoo.spec import InputSpec, WeightsRef
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+TASK = "video-classification"
+
+
+def front_matter(
+    name: str,
+    *,
+    license: str | None,  # noqa: A002 (the Hub's word)
+    tags: Sequence[str],
+    weights: Iterable[WeightsRef],
+    results: Sequence[EvalResult] = (),
+) -> str:
+    """The YAML head of a card, as the Hub reads it.
+
+    Args:
+        name: of the model, for the model-index.
+        license: SPDX identifier; the Hub wants it in lower case.
+        tags: besides `action-recognition`.
+        weights: pretrained weights that the model starts from; those of the Hub are its base models.
+        results: measured ones; without any there is no model-index.
+    """
+    from huggingface_hub import ModelCardData
+
+    bases = [repository for repository in map(_hub_repository, weights) if repository]
+    data = ModelCardData(
+        library_name="actrec-zoo",
+        pipeline_tag=TASK,
+        license=license.lower() if license else None,
+        tags=["action-recognition", *tags],
+        base_model=bases or None,
+        model_name=name if results else None,
+        eval_results=list(results) or None,
+    )
+    return f"---\n{data.to_yaml()}\n---\n"
+
+
+def sections(parts: Mapping[str, str]) -> str:
+    """Second-level sections with their texts."""
+    return "\n".join(f"## {heading}\n\n{text.strip()}\n" for heading, text in parts.items())
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; a column whose name begins with `>` is right-aligned."""
+    rule = ["---:" if column.startswith(">") else "---" for column in columns]
+    lines = [[column.removeprefix(">") for column in columns], *([_cell(text) for text in row] for row in rows)]
+    return "\n".join(
+        [f"| {' | '.join(lines[0])} |", f"|{'|'.join(rule)}|", *(f"| {' | '.join(line)} |" for line in lines[1:])]
+    )
+
+
+def bullets(items: Iterable[str]) -> str:
+    """A list, one item a line."""
+    return "\n".join(f"- {item}" for item in items)
+
+
+def written(value: Any) -> str:
+    """A setting's value as a card shows it."""
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.6g}"
+        case Mapping():
+            return ", ".join(f"{key}: {written(item)}" for key, item in value.items()) or "none"
+        case list() | tuple():
+            return ", ".join(map(written, value)) or "none"
+        case _:
+            return str(value)
+
+
+def percent(ratio: float | None) -> str:
+    """A ratio as a percentage with two digits, or a dash."""
+    return "-" if ratio is None else f"{100 * ratio:.2f}"
+
+
+def input_table(spec: InputSpec) -> str:
+    """All of the preprocessing."""
+    rows = [
+        ("clip", f"{spec.frames} RGB frames of {spec.size}x{spec.size} pixels: float32[B, 3, T, H, W]"),
+        ("clips of a video", _sampling(spec)),
+        ("resize", f"{_resize(spec)}, {spec.interpolation}, antialiased where that method allows it"),
+        ("crop", "centre"),
+        ("values", "0..1, then minus the mean, divided by the standard deviation, by channel"),
+        ("mean", written(spec.mean)),
+        ("standard deviation", written(spec.std)),
+    ]
+    return table(("input", "value"), rows)
+
+
+def _sampling(spec: InputSpec) -> str:
+    if spec.sampling == "uniform":
+        times = "once" if spec.views == 1 else f"{spec.views} times, each shifted"
+        return f"`uniform`: {spec.frames} frames spread over the video, {times}"
+    step = "consecutive frames" if spec.stride == 1 else f"frames, {spec.stride} video frames from one to the next"
+    return f"`blocks`: runs of {spec.frames} {step}, that do not overlap; a short tail is dropped"
+
+
+def _resize(spec: InputSpec) -> str:
+    match spec.resize:
+        case (height, width):
+            return f"to {height}x{width} (height x width)"
+        case int(side):
+            return f"shorter side to {side}"
+        case _:
+            return f"to {spec.size}x{spec.size}, whatever the proportions"
+
+
+def _hub_repository(weights: WeightsRef) -> str | None:
+    if not weights.source.startswith(PREFIX):
+        return None
+    return weights.source.removeprefix(PREFIX).partition("@")[0]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
