@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from actrec_zoo.errors import ConfigError
-from actrec_zoo.nn import FeatureNetwork, LinearHead, TokenHead, sinusoidal_positions
+from actrec_zoo.nn import (
+    FeatureNetwork,
+    LinearHead,
+    MaskedLinear,
+    TokenHead,
+    require_multiple,
+    sinusoidal_positions,
+    transformer_classifier,
+)
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 8])
@@ -127,3 +135,37 @@ def test_feature_network_has_to_say_what_its_features_are() -> None:
 def test_layers_cannot_be_negative() -> None:
     with pytest.raises(ConfigError, match="layers=-1 must be 0 or more"):
         head(layers=-1)
+
+
+def test_masked_weights_neither_count_nor_train() -> None:
+    torch.manual_seed(0)
+    layer = MaskedLinear(400, 50, keep=0.9)
+    assert layer.mask.float().mean().item() == pytest.approx(0.9, abs=0.01)
+    inputs = torch.randn(3, 400)
+    expected = inputs @ (layer.weight * layer.mask).T + layer.bias
+    assert torch.allclose(layer(inputs), expected, atol=1e-6)
+    layer(inputs).square().sum().backward()
+    assert not layer.weight.grad[~layer.mask].any()
+    assert layer.weight.grad[layer.mask].all()
+    assert "mask" in layer.state_dict()
+
+
+@pytest.mark.parametrize("keep", [0, -0.1, 1.01])
+def test_share_that_a_mask_keeps(keep: float) -> None:
+    assert MaskedLinear(4, 2, keep=1).mask.all()
+    with pytest.raises(ConfigError, match=f"keep={keep} must be above 0 and at most 1"):
+        MaskedLinear(4, 2, keep=keep)
+
+
+def test_transformer_classifier_begins_small() -> None:
+    layer = transformer_classifier(300, 40)
+    assert layer.weight.shape == (40, 300)
+    assert layer.weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert not layer.bias.any()
+
+
+@pytest.mark.parametrize(("value", "nearest"), [(0, 16), (1, 16), (100, 96), (105, 112), (-3, 16)])
+def test_nearest_multiple_is_named(value: int, nearest: int) -> None:
+    require_multiple("size", 48, 16, "the patch")
+    with pytest.raises(ConfigError, match=rf"size={value} is no multiple of the patch: take {nearest}$"):
+        require_multiple("size", value, 16, "the patch")

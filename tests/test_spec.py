@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actrec_zoo.errors import ConfigError, PluginError
-from actrec_zoo.spec import InputSpec, ModelSpec, import_object
+from actrec_zoo.spec import InputSpec, ModelSpec, WeightsRef, import_object
 
 SPEC = InputSpec(frames=8, size=224, resize=(256, 340), mean=(0.1, 0.2, 0.3), sampling="uniform", views=2)
 
@@ -110,3 +110,23 @@ def test_what_cannot_be_imported_is_named(reference: str, message: str) -> None:
 def test_specs_do_not_import_torch() -> None:
     code = "import sys, actrec_zoo.spec; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("source", ["hf:org/name@0123456789abcdef0123456789abcdef01234567", "torchvision:A_Weights.B"])
+def test_sources_of_weights(source: str) -> None:
+    assert WeightsRef(source=source, url="", trained_on="", license="").source == source
+
+
+@pytest.mark.parametrize(
+    ("source", "complaint"),
+    [
+        ("hf:org/name", "is not pinned"),
+        ("hf:org/name@main", "is not pinned"),
+        ("hf:org/name@0123456", "is not pinned"),
+        ("org/name", "is none of torchvision:Enum.MEMBER, hf:org/name@COMMIT"),
+        ("torchvision:", "is none of"),
+    ],
+)
+def test_sources_that_are_not_pinned_or_not_known(source: str, complaint: str) -> None:
+    with pytest.raises(PluginError, match=complaint):
+        WeightsRef(source=source, url="", trained_on="", license="")

@@ -15,7 +15,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models.video import R3D_18_Weights
 
+import actrec_zoo
+from tests import upstream
 from tests.conftest import SMALL, Outcome, moving_square, write_frames, write_video
 
 Invoke = Callable[..., Outcome]
@@ -381,3 +384,16 @@ def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(squares: Path, tmp_pat
     again.send_signal(signal.SIGINT)
     again.communicate(timeout=120)
     assert first.startswith("resumed at epoch ")
+
+
+def test_predict_with_upstreams_weights(torch_home: Path, squares: Path, invoke: Invoke) -> None:
+    spec = actrec_zoo.get_spec("r3d")
+    reference = upstream.torchvision_network("r3d_18")
+    upstream.publish_torchvision(torch_home, upstream.weights_of(spec), reference.state_dict())
+    outcome = invoke("predict", "r3d", squares / "left" / "clip0", "--weights", "pretrained", "--json", "--top-k", "2")
+    assert outcome.code == 0, outcome.err
+    labels = {p["label"] for p in json.loads(outcome.out)[0]["predictions"]}
+    assert labels <= set(R3D_18_Weights.KINETICS400_V1.meta["categories"])
+    outcome = invoke("predict", "r3d", squares / "left" / "clip0", "--weights", "imagenet")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "r3d has no weights 'imagenet': use pretrained, kinetics400, none" in outcome.err

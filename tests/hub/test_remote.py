@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,66 +15,9 @@ from actrec_zoo.hub.package import WEIGHTS_FILE, write_config, write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from tests.distributions import run_python
+from tests.hub.server import COMMIT, Hub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LABELS = ["left", "right"]
-
-
-class Hub:
-    """A server that answers as the Hub does for a public repository, org/name, with one tag, v1.
-
-    org/no-config.json and org/no-model.safetensors are the same repository without that file.
-
-    Args:
-        folder: files of the repository.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.requests: list[str] = []
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self._answer(with_body=False)
-
-            def do_GET(self) -> None:
-                self._answer(with_body=True)
-
-            def log_message(self, *_: object) -> None:
-                """Nothing on stderr."""
-
-            def _answer(self, *, with_body: bool) -> None:
-                hub.requests.append(f"{self.command} {self.path}")
-                organisation, name, action, revision, file = [*self.path.split("/")[1:], *[""] * 5][:5]
-                if organisation != "org" or action != "resolve" or not (name == "name" or name.startswith("no-")):
-                    self._fail("RepoNotFound", "Repository not found")
-                elif revision not in ("main", "v1", COMMIT):
-                    self._fail("RevisionNotFound", "Invalid rev id")
-                elif name == f"no-{file}" or not (hub.folder / file).is_file():
-                    self._fail("EntryNotFound", "Entry not found")
-                else:
-                    body = (hub.folder / file).read_bytes()
-                    self.send_response(200)
-                    self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-                    self.send_header("X-Repo-Commit", COMMIT)
-                    self.send_header("Content-Length", str(len(body)))
-                    self.end_headers()
-                    if with_body:
-                        self.wfile.write(body)
-
-            def _fail(self, code: str, message: str) -> None:
-                self.send_response(404)
-                self.send_header("X-Error-Code", code)
-                self.send_header("X-Error-Message", message)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    @property
-    def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}"
 
 
 @pytest.fixture(scope="module")
@@ -86,13 +26,8 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     model = create(get_registry().find("tiny_conv3d"), labels=LABELS, options={"width": 4})
     write_config(folder, model, {"distribution": "actrec-zoo", "version": "1"})
     write_weights(folder / WEIGHTS_FILE, model.net.state_dict())
-    hub = Hub(folder)
-    thread = threading.Thread(target=hub.server.serve_forever)
-    thread.start()
-    yield hub
-    hub.server.shutdown()
-    hub.server.server_close()
-    thread.join()
+    with Hub(folder).running() as hub:
+        yield hub
 
 
 class Visit(NamedTuple):
@@ -119,15 +54,8 @@ def result(reference):
     }}
 print(json.dumps({{reference: result(reference) for reference in {list(references)!r}}}))
 """
-    settings = {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(home),
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_OFFLINE": "",
-    }
-    no_proxy = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
     hub.requests.clear()
-    done = run_python("-c", code, **(settings | no_proxy | environ))
+    done = run_python("-c", code, **(hub.environment(home) | environ))
     assert done.code == 0, done.err
     return Visit(json.loads(done.out), list(hub.requests))
 

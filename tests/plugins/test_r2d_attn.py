@@ -20,7 +20,6 @@ from actrec_zoo.testing import meta_network
 from actrec_zoo.training.parameters import set_trainable
 from actrec_zoo_plugins.r2d_attn.model import build
 from tests import upstream
-from tests.upstream import torch_home  # noqa: F401 (a fixture)
 
 SQUEEZENET = "weights/squeezenet1_1_imagenet_features.safetensors"
 MOBILENET = "weights/mobilenet_v2_035_imagenet_features.safetensors"
@@ -182,7 +181,7 @@ def features_of_upstream(backbone: str, reference: nn.Module, frames: torch.Tens
 
 
 @pytest.mark.parametrize("name", [m.spec.name for m in get_registry().models if m.plugin.name == "r2d_attn"])
-def test_upstream_checkpoint(name: str, torch_home: Path) -> None:  # noqa: F811
+def test_upstream_checkpoint(name: str, torch_home: Path) -> None:
     spec = actrec_zoo.get_spec(name)
     reference = upstream.torchvision_network(spec.options["backbone"])
     upstream.publish_torchvision(torch_home, upstream.weights_of(spec), reference.state_dict())

@@ -19,7 +19,6 @@ from actrec_zoo.testing import meta_network
 from actrec_zoo.training.parameters import set_trainable
 from actrec_zoo_plugins.r3d.model import build
 from tests import upstream
-from tests.upstream import torch_home  # noqa: F401 (a fixture)
 
 
 def meta(**options: Any) -> nn.Module:
@@ -168,7 +167,7 @@ def features_of_upstream(reference: nn.Module, grid: Any, inputs: torch.Tensor) 
 
 
 @pytest.mark.parametrize("name", [model.spec.name for model in get_registry().models if model.plugin.name == "r3d"])
-def test_upstream_checkpoint(name: str, torch_home: Path) -> None:  # noqa: F811
+def test_upstream_checkpoint(name: str, torch_home: Path) -> None:
     spec = actrec_zoo.get_spec(name)
     reference = upstream.torchvision_network(spec.options["backbone"])
     upstream.publish_torchvision(torch_home, upstream.weights_of(spec), reference.state_dict())
@@ -185,7 +184,7 @@ def test_upstream_checkpoint(name: str, torch_home: Path) -> None:  # noqa: F811
             assert len(model.labels) == spec.num_classes
 
 
-def test_number_of_classes_gives_a_new_classifier(torch_home: Path) -> None:  # noqa: F811
+def test_number_of_classes_gives_a_new_classifier(torch_home: Path) -> None:
     reference = upstream.torchvision_network("r3d_18")
     upstream.publish_torchvision(torch_home, upstream.weights_of(actrec_zoo.get_spec("r3d")), reference.state_dict())
     for classes in (400, 7):
@@ -205,7 +204,7 @@ def test_number_of_classes_gives_a_new_classifier(torch_home: Path) -> None:  # 
 def test_checkpoint_that_does_not_fit_is_refused_with_the_list(
     change: dict[str, Any],
     complaint: str,
-    torch_home: Path,  # noqa: F811
+    torch_home: Path,
 ) -> None:
     state = upstream.torchvision_network("r3d_18").state_dict() | change
     spec = actrec_zoo.get_spec("r3d_attn8")

@@ -19,7 +19,6 @@ from actrec_zoo.training.parameters import set_trainable
 from actrec_zoo_plugins.timesformer.attention import FusedSelfAttention
 from actrec_zoo_plugins.timesformer.model import TimeSformer, build
 from tests import upstream
-from tests.upstream import hub_cache  # noqa: F401 (a fixture)
 
 NAMES = ("timesformer", "timesformer_k600", "timesformer_ssv2")
 CLASSES = {"timesformer": 400, "timesformer_k600": 600, "timesformer_ssv2": 174}
@@ -86,7 +85,7 @@ def test_whole_network_is_upstreams() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_upstream_checkpoint(name: str, hub_cache: Path) -> None:  # noqa: F811
+def test_upstream_checkpoint(name: str, hub_cache: Path) -> None:
     model = get_registry().find(name)
     labels = upstream.class_names(CLASSES[name])
     reference = upstream.timesformer(len(labels), num_hidden_layers=2)
@@ -100,7 +99,7 @@ def test_upstream_checkpoint(name: str, hub_cache: Path) -> None:  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_upstream_checkpoint_at_full_size(name: str, hub_cache: Path) -> None:  # noqa: F811
+def test_upstream_checkpoint_at_full_size(name: str, hub_cache: Path) -> None:
     labels = upstream.class_names(CLASSES[name])
     reference = upstream.timesformer(len(labels))
     upstream.publish(hub_cache, upstream.weights_of(actrec_zoo.get_spec(name)), reference, labels)
@@ -112,7 +111,7 @@ def test_upstream_checkpoint_at_full_size(name: str, hub_cache: Path) -> None:  
 
 
 @pytest.mark.parametrize(("frames", "size"), [(16, 112), (4, 224), (2, 320)])
-def test_pretrained_positions_are_fitted_as_upstream_does(frames: int, size: int, hub_cache: Path) -> None:  # noqa: F811
+def test_pretrained_positions_are_fitted_as_upstream_does(frames: int, size: int, hub_cache: Path) -> None:
     """transformers' layers interpolate shorter position tables in every forward pass; here it is done once."""
     model = get_registry().find("timesformer")
     reference = upstream.timesformer(400, num_hidden_layers=1)
@@ -125,7 +124,7 @@ def test_pretrained_positions_are_fitted_as_upstream_does(frames: int, size: int
         assert (net(clips) - reference(clips.transpose(1, 2)).logits).abs().max() <= 1e-5
 
 
-def test_new_classifier_on_upstreams_backbone(hub_cache: Path) -> None:  # noqa: F811
+def test_new_classifier_on_upstreams_backbone(hub_cache: Path) -> None:
     model = get_registry().find("timesformer")
     reference = upstream.timesformer(400, num_hidden_layers=1)
     upstream.publish(hub_cache, upstream.weights_of(model.spec), reference, upstream.class_names(400))
@@ -138,7 +137,7 @@ def test_new_classifier_on_upstreams_backbone(hub_cache: Path) -> None:  # noqa:
     assert not any(tensor.is_meta for tensor in own.values())
 
 
-def test_checkpoint_that_does_not_fit_is_refused_with_the_list(hub_cache: Path) -> None:  # noqa: F811
+def test_checkpoint_that_does_not_fit_is_refused_with_the_list(hub_cache: Path) -> None:
     model = get_registry().find("timesformer")
     reference = upstream.timesformer(400, num_hidden_layers=2)
     folder = upstream.publish(hub_cache, upstream.weights_of(model.spec), reference, upstream.class_names(400))

@@ -18,7 +18,6 @@ from actrec_zoo.testing import meta_network
 from actrec_zoo.training.parameters import parameter_groups
 from actrec_zoo_plugins.videomae.model import build, position_table
 from tests import upstream
-from tests.upstream import hub_cache  # noqa: F401 (a fixture)
 
 MODELS = {"videomae": ("base", 400), "videomae_small": ("small", 400), "videomae_ssv2": ("base", 174)}
 
@@ -32,7 +31,7 @@ def test_position_table_is_upstreams(frames: int, size: int) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_upstream_checkpoint(name: str, hub_cache: Path) -> None:  # noqa: F811
+def test_upstream_checkpoint(name: str, hub_cache: Path) -> None:
     variant, classes = MODELS[name]
     model = get_registry().find(name)
     labels = upstream.class_names(classes)
@@ -48,7 +47,7 @@ def test_upstream_checkpoint(name: str, hub_cache: Path) -> None:  # noqa: F811
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
-def test_upstream_checkpoint_at_full_size(name: str, hub_cache: Path) -> None:  # noqa: F811
+def test_upstream_checkpoint_at_full_size(name: str, hub_cache: Path) -> None:
     variant, classes = MODELS[name]
     labels = upstream.class_names(classes)
     reference = upstream.videomae(classes, variant)
@@ -81,7 +80,7 @@ def test_keys_have_no_bias() -> None:
     assert not any(name.endswith("key.bias") for name in names)
 
 
-def test_any_frames_and_sizes_by_option(hub_cache: Path) -> None:  # noqa: F811
+def test_any_frames_and_sizes_by_option(hub_cache: Path) -> None:
     """Positions are computed, so that one set of weights fits every clip; upstream has to be built for it."""
     model = get_registry().find("videomae_small")
     reference = upstream.videomae(400, "small", num_hidden_layers=1, num_frames=8, image_size=96)

@@ -19,7 +19,6 @@ from actrec_zoo.testing import meta_network, randomise
 from actrec_zoo.training.parameters import set_trainable, set_training_mode
 from actrec_zoo_plugins.videomae.hybrid import HybridTimeSformer, build
 from tests import upstream
-from tests.upstream import hub_cache  # noqa: F401 (a fixture)
 
 SMALL: dict[str, Any] = {"frames": 4, "size": 32, "layers": 1}
 PARTS = {
@@ -136,7 +135,7 @@ def test_mask_holds_through_training_and_travels_with_the_weights(tmp_path: Path
         assert torch.allclose(other.net.eval().head(features), expected, atol=1e-5)
 
 
-def test_pretrained_timesformer_has_no_classifier_left(hub_cache: Path) -> None:  # noqa: F811
+def test_pretrained_timesformer_has_no_classifier_left(hub_cache: Path) -> None:
     spec = actrec_zoo.get_spec("videomae_hybrid")
     reference = upstream.timesformer(400, num_hidden_layers=1)
     upstream.publish(hub_cache, upstream.weights_of(spec), reference, upstream.class_names(400))

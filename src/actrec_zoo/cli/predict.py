@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 @click.command("predict")
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--weights", default="auto", metavar="SOURCE", help="auto (trained ones), pretrained (upstream's), or a tag."
+)
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(model: str, files: tuple[str, ...], top_k: int, device: str, as_json: bool) -> int:
+def command(model: str, files: tuple[str, ...], weights: str, top_k: int, device: str, as_json: bool) -> int:
     """Say what happens in videos, folders of frames, or what a quoted pattern such as 'clips/*.mp4' matches."""
     paths = _expand(files)
     from actrec_zoo.cli.log import show_log
@@ -29,7 +32,7 @@ def command(model: str, files: tuple[str, ...], top_k: int, device: str, as_json
     from actrec_zoo.loading import load
 
     show_log()
-    classifier = load(model, device=resolve_device(device))
+    classifier = load(model, weights=weights, device=resolve_device(device))
     results = [_predict(classifier, path, top_k) for path in paths]
     if as_json:
         click.echo(json.dumps(results, indent=2))
