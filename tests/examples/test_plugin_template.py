@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -32,13 +33,11 @@ class Environment:
     def __init__(self, folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
         self._python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-        (site,) = (
-            Path(path) for path in self("-c", "import site; print(*site.getsitepackages()[:1])").out.split("\n")[:1]
-        )
+        site = self("-c", "import sysconfig; print(sysconfig.get_path('purelib'))").out.strip()
         # What an editable install puts on the path is named itself: .pth files of a further folder are not read.
-        sources = (Path(package.__path__[0]).parent for package in (actrec_zoo, actrec_zoo_plugins))
-        libraries = (path for path in sys.path if Path(path).name == "site-packages")
-        (site / "libraries.pth").write_text("\n".join(map(str, (*sources, *libraries))) + "\n", encoding="utf-8")
+        sources = [Path(package.__path__[0]).parent for package in (actrec_zoo, actrec_zoo_plugins)]
+        lines = [f"{path}\n" for path in (*sources, sysconfig.get_path("purelib"))]
+        Path(site, "libraries.pth").write_text("".join(lines), encoding="utf-8")
 
     def __call__(self, *arguments: object, cwd: Path | None = None) -> Outcome:
         """Run its interpreter."""

@@ -22,7 +22,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         input=InputSpec(frames=8, size=64, sampling="uniform", mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         parameters=332_689,
         exportable=True,
-        defaults={"epochs": 30, "optimizer": "adamw", "lr": 2e-3, "sampling": "uniform", "threads": 1},
+        defaults={"epochs": 15, "optimizer": "adamw", "lr": 2e-3, "sampling": "uniform", "threads": 1},
         card=_CARD,
         notes=("Not from the publication, whose networks begin at ResNet-50.",),
     )
