@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from transformers import (
     VideoMAEForVideoClassification,
 )
 
+import actrec_zoo
+from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.spec import ModelSpec, WeightsRef
 from actrec_zoo.testing import randomise
 
@@ -90,3 +93,65 @@ def publish_torchvision(home: Path, weights: WeightsRef, state: dict[str, Tensor
     file.parent.mkdir(parents=True, exist_ok=True)
     torch.save(state, file)
     return file
+
+
+def largest_difference(name: str, hub_cache: Path, torch_home: Path) -> float:
+    """Publish a random checkpoint for a model, load it as a user does, and compare with upstream on one clip.
+
+    Logits are compared where the model keeps upstream's classifier, else the features that its head reads.
+    """
+    spec = actrec_zoo.get_spec(name)
+    weights = weights_of(spec)
+    reference, output_of_upstream = _upstream_of(spec)
+    if weights.source.startswith("hf:"):
+        publish(hub_cache, weights, reference, class_names(reference.config.num_labels))
+    else:
+        publish_torchvision(torch_home, weights, reference.state_dict())
+    model = actrec_zoo.load(name, weights="pretrained")
+    clips = torch.randn(1, 3, spec.input.frames, spec.input.size, spec.input.size)
+    with torch.inference_mode():
+        own = model(clips) if weights.num_classes else _features(model, clips)
+        return difference(own, output_of_upstream(clips))
+
+
+def features_of_video_resnet(reference: nn.Module, grid: Any, clips: Tensor) -> Tensor:
+    """The last feature map of torchvision's VideoResNet, pooled to a grid or whole, a row a position."""
+    cut = copy.deepcopy(reference)
+    cut.avgpool = nn.Identity() if grid is None else nn.AdaptiveAvgPool3d(grid)
+    cut.fc = nn.Identity()
+    return cut(clips).unflatten(1, (512, -1)).transpose(1, 2)
+
+
+def features_of_image_network(reference: nn.Module, images: Tensor) -> Tensor:
+    """The pooled features of one of torchvision's image classifiers, [N, D]."""
+    if not hasattr(reference, "fc"):
+        return reference.features(images).mean(dim=(2, 3))
+    cut = copy.deepcopy(reference)
+    cut.fc = nn.Identity()
+    return cut(images)
+
+
+def _upstream_of(spec: ModelSpec) -> tuple[Any, Callable[[Tensor], Tensor]]:
+    """Upstream's network with random values, and what the model's output is compared with."""
+    classes = weights_of(spec).num_classes or 400
+    if spec.architecture == "VideoMAE":
+        network = videomae(classes, spec.options["variant"])
+        return network, lambda clips: network(clips.transpose(1, 2)).logits
+    if spec.architecture.startswith("TimeSformer"):
+        network = timesformer(classes)
+        if weights_of(spec).num_classes:
+            return network, lambda clips: network(clips.transpose(1, 2)).logits
+        return network, lambda clips: network.timesformer(clips.transpose(1, 2)).last_hidden_state[:, 0]
+    network = torchvision_network(spec.options["backbone"])
+    if "grid" in spec.options:
+        return network, lambda clips: features_of_video_resnet(network, spec.options["grid"], clips)
+    if weights_of(spec).num_classes:
+        return network, network
+    return network, lambda clips: features_of_image_network(network, clips[0].transpose(0, 1)).unsqueeze(0)
+
+
+def _features(model: VideoClassifier, clips: Tensor) -> Tensor:
+    """What upstream's part of the model gives: all features, or for the hybrid those beside the stem's."""
+    features = model.forward_features(clips)
+    stem_width = model.spec.options.get("stem_width", 0)
+    return features[:, stem_width:] if stem_width else features

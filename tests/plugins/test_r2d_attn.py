@@ -172,14 +172,6 @@ def test_real_mobilenet_file_of_another_width(test_data: Path) -> None:
     assert all(torch.equal(value, state[key]) for key, value in net.backbone.state_dict().items() if key in state)
 
 
-def features_of_upstream(backbone: str, reference: nn.Module, frames: torch.Tensor) -> torch.Tensor:
-    """Upstream's pooled features, [N, D]."""
-    if backbone.startswith("resnet"):
-        reference.fc = nn.Identity()
-        return reference(frames)
-    return reference.features(frames).mean(dim=(2, 3))
-
-
 @pytest.mark.parametrize("name", [m.spec.name for m in get_registry().models if m.plugin.name == "r2d_attn"])
 def test_upstream_checkpoint(name: str, torch_home: Path) -> None:
     spec = actrec_zoo.get_spec(name)
@@ -188,6 +180,6 @@ def test_upstream_checkpoint(name: str, torch_home: Path) -> None:
     model = actrec_zoo.load(name, weights="pretrained")
     clips = torch.randn(1, 3, 2, 96, 96)
     with torch.inference_mode():
-        expected = features_of_upstream(spec.options["backbone"], reference, clips[0].transpose(0, 1))
+        expected = upstream.features_of_image_network(reference, clips[0].transpose(0, 1))
         assert upstream.difference(model.forward_features(clips)[0], expected) <= 1e-5
     assert len(model.labels) == spec.num_classes

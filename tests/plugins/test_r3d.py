@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +157,6 @@ def test_figures_of_the_study_are_quoted_as_printed(name: str, top1: float, top5
 # Upstream's checkpoints
 
 
-def features_of_upstream(reference: nn.Module, grid: Any, inputs: torch.Tensor) -> torch.Tensor:
-    """Upstream's last feature map, pooled to a grid or whole, a row a position."""
-    cut = copy.deepcopy(reference)
-    cut.avgpool = nn.Identity() if grid is None else nn.AdaptiveAvgPool3d(grid)
-    cut.fc = nn.Identity()
-    return cut(inputs).unflatten(1, (512, -1)).transpose(1, 2)
-
-
 @pytest.mark.parametrize("name", [model.spec.name for model in get_registry().models if model.plugin.name == "r3d"])
 def test_upstream_checkpoint(name: str, torch_home: Path) -> None:
     spec = actrec_zoo.get_spec(name)
@@ -179,7 +170,7 @@ def test_upstream_checkpoint(name: str, torch_home: Path) -> None:
             assert model.labels == tuple(R3D_18_Weights.KINETICS400_V1.meta["categories"])
             assert model.predict(torch.zeros(9, 32, 32, 3, dtype=torch.uint8), top_k=1)[0][0] in model.labels
         else:
-            expected = features_of_upstream(reference, spec.options["grid"], inputs)
+            expected = upstream.features_of_video_resnet(reference, spec.options["grid"], inputs)
             assert upstream.difference(model.forward_features(inputs), expected) <= 1e-5
             assert len(model.labels) == spec.num_classes
 

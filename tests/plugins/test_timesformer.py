@@ -97,19 +97,6 @@ def test_upstream_checkpoint(name: str, hub_cache: Path) -> None:
         assert (net(clips) - reference(clips.transpose(1, 2)).logits).abs().max() <= 1e-5
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_upstream_checkpoint_at_full_size(name: str, hub_cache: Path) -> None:
-    labels = upstream.class_names(CLASSES[name])
-    reference = upstream.timesformer(len(labels))
-    upstream.publish(hub_cache, upstream.weights_of(actrec_zoo.get_spec(name)), reference, labels)
-    model = actrec_zoo.load(name, weights="pretrained")
-    clips = torch.randn(1, 3, 8, 224, 224)
-    with torch.inference_mode():
-        assert (model(clips) - reference(clips.transpose(1, 2)).logits).abs().max() <= 1e-5
-    assert model.predict(torch.zeros(12, 64, 80, 3, dtype=torch.uint8), top_k=1)[0][0] in labels
-
-
 @pytest.mark.parametrize(("frames", "size"), [(16, 112), (4, 224), (2, 320)])
 def test_pretrained_positions_are_fitted_as_upstream_does(frames: int, size: int, hub_cache: Path) -> None:
     """transformers' layers interpolate shorter position tables in every forward pass; here it is done once."""
