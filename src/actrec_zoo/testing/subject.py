@@ -1,0 +1,116 @@
+"""The model under test: its spec, and a network of it with random weights that every rule finds unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.loading import build, create, resolve_options
+from actrec_zoo.registry import RegisteredModel
+from actrec_zoo.spec import InputSpec
+
+CLASSES = 3
+BATCH = 2
+_TOLERANCE = 1e-4
+
+
+class Subject:
+    """A model under test.
+
+    Args:
+        model: registered or not.
+        size: input side in pixels; None takes the spec's.
+        options: architecture options that differ from the spec's.
+    """
+
+    def __init__(
+        self, model: RegisteredModel, *, size: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        self.model = model
+        self.spec = model.spec
+        self.input = model.spec.input.with_size(size) if size else model.spec.input
+        self.options = dict(options or {})
+
+    def classifier(self) -> VideoClassifier:
+        """The network in evaluation mode, as it was built: what a rule before did to it is undone."""
+        classifier, tensors = self._built
+        for name, tensor in _tensors(classifier.net).items():
+            tensor.data = tensors[name].clone()
+        classifier.zero_grad()
+        classifier.requires_grad_(True)
+        torch.manual_seed(1)
+        return classifier.eval()
+
+    def meta_network(self, num_classes: int = CLASSES) -> nn.Module:
+        """The same network without memory."""
+        return meta_network(self.model, num_classes, self.input, self.options)
+
+    @cached_property
+    def _built(self) -> tuple[VideoClassifier, dict[str, Tensor]]:
+        classifier = random_classifier(self.model, input=self.input, options=self.options)
+        return classifier, {name: tensor.detach().clone() for name, tensor in _tensors(classifier.net).items()}
+
+
+def random_classifier(
+    model: RegisteredModel,
+    *,
+    input: InputSpec | None = None,  # noqa: A002 (the field's name in every format)
+    options: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> VideoClassifier:
+    """The model at 3 classes, every parameter and statistic random."""
+    torch.manual_seed(seed)
+    labels = [f"class{number}" for number in range(CLASSES)]
+    classifier = create(model, labels=labels, input=input, options=options)
+    randomise(classifier.net)
+    return classifier
+
+
+def randomise(net: nn.Module) -> None:
+    """Give every parameter a random value of a size that keeps signals alive, and batch norms random statistics."""
+    for parameter in net.parameters():
+        fan = parameter[0].numel() if parameter.dim() > 1 else 1
+        with torch.no_grad():
+            parameter.copy_(torch.randn_like(parameter) * fan**-0.5 if fan > 1 else _near_one(parameter))
+    for name, buffer in net.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(std=0.1)
+        elif name.endswith("running_var"):
+            buffer.uniform_(0.5, 1.5)
+
+
+def meta_network(
+    model: RegisteredModel,
+    num_classes: int = CLASSES,
+    input: InputSpec | None = None,  # noqa: A002
+    options: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """The network on the meta device: shapes without memory."""
+    resolved = resolve_options(model, input or model.spec.input, options or {})
+    with torch.device("meta"):
+        return build(model, num_classes=num_classes, options=resolved)
+
+
+def random_clips(model: VideoClassifier, *, frames: int | None = None, clips: int = BATCH) -> Tensor:
+    """Normalised random clips of the model's input, [2, 3, T, S, S]."""
+    size = model.input.size
+    return torch.randn(clips, 3, frames or model.input.frames, size, size)
+
+
+def close(first: Tensor, second: Tensor) -> bool:
+    """Whether two outputs agree but for rounding."""
+    scale = max(1.0, float(first.abs().max()))
+    return bool((first - second).abs().max() <= _TOLERANCE * scale)
+
+
+def _tensors(net: nn.Module) -> dict[str, Tensor]:
+    return {**dict(net.named_parameters()), **dict(net.named_buffers())}
+
+
+def _near_one(parameter: nn.Parameter) -> Tensor:
+    return 1 + 0.1 * torch.randn_like(parameter) if parameter.dim() == 1 else torch.randn_like(parameter)
