@@ -98,6 +98,7 @@ def _study_model(name: str, summary: str, **settings: Any) -> ModelSpec:
         input=_IMAGENET,
         groups={"stem": ("backbone.conv1.*",)},
         defaults=_STUDY_DEFAULTS,
+        exportable=True,
         card="actrec_zoo_plugins.r2d_attn:card.md",
         notes=_NOTES,
         **settings,
@@ -113,6 +114,7 @@ def _small_model(name: str, summary: str, *, backbone: str, **settings: Any) -> 
         input=_SMALL_INPUT,
         trainable=("@head",),
         defaults=_SMALL_DEFAULTS,
+        exportable=True,
         card="actrec_zoo_plugins.r2d_attn:card_small.md",
         notes=(
             "Not from the study: for machines without a GPU, where the frozen backbone runs once.",

@@ -99,6 +99,7 @@ def _model(
         defaults=_DEFAULTS,
         weights={"kinetics400": replace(weights, num_classes=400 if keeps_logits else None)},
         reference=reference,
+        exportable=True,
         card="actrec_zoo_plugins.r3d:card.md",
         notes=(*notes, _OWN_INPUT),
     )

@@ -30,6 +30,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
             "sampling": "random",
             "threads": 1,
         },
+        exportable=True,
         card="actrec_zoo_plugins.tiny:card.md",
         notes=("Not from a publication: it is here to learn the tool with and to test it.",),
     )
