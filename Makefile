@@ -8,13 +8,14 @@ DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 DEMO := demo
 
-.PHONY: help demo test test-slow lint wheel docs clean
+.PHONY: help demo test test-slow lint wheel cards docs clean
 
 help:
 	@echo "make demo       train, evaluate, load and ask a small model on built-in clips"
 	@echo "make test       everything that a change has to pass"
 	@echo "make test-slow  the checks at full size"
 	@echo "make lint       ruff, mypy, import-linter"
+	@echo "make cards      the model cards and the table of models, rendered anew"
 	@echo "make docs       the documentation, in site/"
 	@echo "make clean      remove what the other targets made, but not $(VENV)"
 
@@ -57,6 +58,9 @@ test-slow: $(DEV)
 
 wheel: $(DEV)
 	$(BIN)/python tests/check_wheel.py
+
+cards: $(RUN)
+	$(BIN)/actrec-zoo card --write --folder model_cards --page docs/reference/models.md
 
 docs: $(DOCS)
 	$(BIN)/mkdocs build --strict --quiet

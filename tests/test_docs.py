@@ -22,6 +22,7 @@ from pydantic_core import PydanticUndefined
 
 import actrec_zoo
 from actrec_zoo import loading, plugin_manager, registry
+from actrec_zoo.cards import card_files, differences
 from actrec_zoo.cli import _COMMANDS, BAD_INPUT, INTERRUPTED, cli
 from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
@@ -38,7 +39,9 @@ from actrec_zoo.training.state import EpochRecord
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))])
+CARDS = ROOT / "model_cards"
+OTHERS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = sorted([*DOCS.rglob("*.md"), *CARDS.glob("*.md"), *(ROOT / name for name in OTHERS)])
 
 
 def text_of(page: str) -> str:
@@ -169,29 +172,19 @@ def test_assignments_in_the_text_are_accepted() -> None:
 # Models
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/reference/models.md"])
-def test_the_model_table_is_true(page: str) -> None:
-    heading = "## Models" if page == "README.md" else "# Models"
-    table = {}
-    for cells in rows(section(page, heading)):
-        if len(cells) > 2:
-            published = cells[5] if page == "README.md" else cells[6]
-            table[quoted(cells[0])[0]] = (cells[2], cells[3], published)
+def test_the_cards_and_the_table_of_the_reference_are_true() -> None:
+    files = card_files(CARDS, page=DOCS / "reference" / "models.md")
+    assert differences(files, CARDS) == [], "run `make cards`"
+
+
+def test_the_model_table_of_the_readme_is_true() -> None:
+    table = {quoted(cells[0])[0]: (cells[2], cells[3], cells[5]) for cells in rows(section("README.md", "## Models"))}
     expected = {}
     for model in get_registry().models:
         spec = model.spec
         figure = f"{100 * spec.reference.top1:.2f}" if spec.reference else "-"
         expected[spec.name] = (f"{spec.parameters:,}", f"{spec.input.frames} x {spec.input.size}", figure)
     assert table == expected
-
-
-def test_the_reference_table_has_what_trains_and_pretrained_weights() -> None:
-    for cells in rows(section("docs/reference/models.md", "# Models")):
-        if len(cells) > 2:
-            spec = actrec_zoo.get_spec(quoted(cells[0])[0])
-            assert (tuple(quoted(cells[4])), quoted(cells[5])) == (spec.trainable, list(spec.weights)), spec.name
-            top5 = spec.reference.top5 if spec.reference else None
-            assert cells[7] == (f"{100 * top5:.2f}" if top5 else "-"), spec.name
 
 
 def test_architecture_options_are_documented() -> None:

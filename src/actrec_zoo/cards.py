@@ -55,14 +55,18 @@ def run_card(folder: Path) -> str:
     package = read_package(folder)
     config = RunFolder(folder, fresh=False).settings().values
     history = read_history(folder / HISTORY) if (folder / HISTORY).is_file() else []
-    facts = RunFacts(
-        config=config,
-        data=Path(config["data"]).resolve().stem,
-        best=asdict(max(history, key=lambda record: record.rank)) if history else None,
-        videos=_videos(folder / "splits"),
-        report=_report(folder / EVAL_FILE, package),
-    )
-    return render_card(find_model(package).spec, package, facts)
+    spec, report = find_model(package).spec, _report(folder / EVAL_FILE, package)
+    try:
+        facts = RunFacts(
+            config=config,
+            data=Path(config["data"]).resolve().stem,
+            best=asdict(max(history, key=lambda record: record.rank)) if history else None,
+            videos=_videos(folder / "splits"),
+            report=report,
+        )
+        return render_card(spec, package, facts)
+    except (KeyError, TypeError) as error:
+        raise RunError(f"run.json or eval.json in {folder} is not what `train` and `eval` write: {error!r}") from error
 
 
 def cost_of(model: RegisteredModel) -> Cost:

@@ -118,7 +118,7 @@ def _evaluation(report: Mapping[str, Any] | None) -> str:
 def _obstacle(report: Mapping[str, Any]) -> str:
     """Why the figures are not for a model-index, or an empty string."""
     if report["n_failed"]:
-        return f"{report['n_failed']} videos could not be read"
+        return f"{report['n_failed']} of {report['n_expected']} videos could not be read"
     return _UNINDEXED.get(report["protocol"]["split"], "")
 
 

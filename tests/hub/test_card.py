@@ -1,0 +1,180 @@
+"""Cards of runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actrec_zoo import evaluate, train
+from actrec_zoo.cards import card, run_card
+from actrec_zoo.errors import ActrecZooError, RunError
+from tests.hub.test_model_card import head_of, section
+
+SMALL: dict[str, Any] = {"options": {"width": 4}, "size": 32, "frames": 4, "device": "cpu", "workers": 0}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
+    """A finished run that was evaluated on its test split."""
+    run = train("tiny_conv3d", squares, out=tmp_path_factory.mktemp("runs") / "run", epochs=2, **SMALL)
+    evaluate(run.path, squares, workers=0, device="cpu")
+    return run.path
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy of its small files."""
+    for name in ("run.json", "config.json", "history.csv", "eval.json", "README.md"):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    (tmp_path / "splits").mkdir()
+    for file in (trained / "splits").iterdir():
+        (tmp_path / "splits" / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def change(run: Path, **values: Any) -> None:
+    file = run / "eval.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def six_classes(run: Path) -> None:
+    """Give the run's files six classes, so that top-5 says something."""
+    labels = list("abcdef")
+    change(run, labels=labels)
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"labels": labels}))
+
+
+def test_training_writes_the_card_that_has_no_evaluation_yet(run: Path) -> None:
+    text = (run / "README.md").read_text()
+    (run / "eval.json").unlink()
+    assert run_card(run) == text
+    assert "Not evaluated yet" in section(text, "Evaluation")
+    assert "model-index" not in head_of(text)
+    assert "16 videos for training, 2 for validation, 2 for testing, 2 classes; 2 epochs" in section(text, "Training")
+
+
+def test_the_model_index_is_that_of_eval_json(run: Path) -> None:
+    video = {"n": 41, "top1": 0.123, "top5": 0.456, "loss": 1.0}
+    change(run, video=video, clip=video | {"n": 82, "top1": 0.111})
+    six_classes(run)
+    (entry,) = head_of(run_card(run))["model-index"]
+    assert entry["name"] == "tiny_conv3d trained on squares"
+    (result,) = entry["results"]
+    assert result["task"]["type"] == "video-classification"
+    assert result["dataset"]["name"] == result["dataset"]["type"] == "squares"
+    assert result["dataset"]["split"] == "test"
+    assert result["dataset"]["args"] == {
+        **{"frames": 4, "stride": 2, "size": 32, "sampling": "blocks", "views": 1, "crop": "center"}
+    }
+    figures = [(m["name"], m["value"], m["args"]["n"]) for m in result["metrics"]]
+    assert figures == [
+        ("top-1, video level", 0.123, 41),
+        ("top-5, video level", 0.456, 41),
+        ("top-1, clip level", 0.111, 82),
+        ("top-5, clip level", 0.456, 82),
+    ]
+    assert result["metrics"][0]["args"]["protocol"] == "mean of the softmax of its clips"
+    assert result["metrics"][0]["args"]["n_failed"] == 0
+    assert "| video | 41 | 12.30 | 45.60 | mean of" in section(run_card(run), "Evaluation")
+
+
+def test_no_other_file_reaches_the_model_index(run: Path) -> None:
+    before = head_of(run_card(run))
+    lines = (run / "history.csv").read_text().splitlines()
+    (run / "history.csv").write_text("\n".join([lines[0], *(line.replace("0.", "0.777") for line in lines[1:])]))
+    (run / "README.md").write_text("---\nmodel-index: [{name: x}]\n---\n")
+    assert head_of(run_card(run)) == before
+
+
+def test_top5_of_few_classes_is_no_result(run: Path) -> None:
+    (entry,) = head_of(run_card(run))["model-index"]
+    assert [metric["name"] for metric in entry["results"][0]["metrics"]] == ["top-1, video level", "top-1, clip level"]
+
+
+@pytest.mark.parametrize(
+    ("split", "failed", "reason"),
+    [
+        ("test", 1, "1 of 2 videos could not"),
+        ("val", 0, "These videos chose"),
+        ("train", 0, "has learned from"),
+    ],
+)
+def test_figures_that_say_too_much_stay_out_of_the_head(run: Path, split: str, failed: int, reason: str) -> None:
+    protocol = json.loads((run / "eval.json").read_text())["protocol"]
+    change(run, n_failed=failed, protocol=protocol | {"split": split})
+    text = run_card(run)
+    assert "model-index" not in head_of(text)
+    assert reason in section(text, "Evaluation")
+
+
+def test_results_of_before_data_was_named(run: Path) -> None:
+    protocol = json.loads((run / "eval.json").read_text())["protocol"]
+    assert protocol.pop("data") == "squares"
+    change(run, protocol=protocol)
+    (entry,) = head_of(run_card(run))["model-index"]
+    assert entry["results"][0]["dataset"]["name"] == "the data that was evaluated"
+
+
+def test_weights_that_training_began_with(run: Path) -> None:
+    assert "license" not in head_of(run_card(run))
+    config = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(config | {"model": "timesformer:timesformer", "options": {}}))
+    change(run, model="timesformer:timesformer")
+    record = json.loads((run / "run.json").read_text())
+    for weights, known in (("pretrained", True), ("kinetics400", True), ("none", False), ("runs/other", False)):
+        (run / "run.json").write_text(json.dumps(record | {"config": record["config"] | {"weights": weights}}))
+        head = head_of(run_card(run))
+        assert head.get("license") == ("cc-by-nc-4.0" if known else None)
+        assert ("base_model" in head) is known
+
+
+def test_a_run_without_history_or_splits_has_a_card(run: Path) -> None:
+    (run / "history.csv").unlink()
+    for file in (run / "splits").iterdir():
+        file.unlink()
+    text = section(run_card(run), "Training")
+    assert "0 videos for training" in text and "Validation" not in text
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "complaint"),
+    [
+        ("eval.json", "{}", "is not what `actrec-zoo eval` writes"),
+        ("eval.json", "[", "is not valid JSON"),
+        ("run.json", '{"config": {}}', r"is not what `train` and `eval` write: KeyError\('data'\)"),
+        ("history.csv", "epoch,lr\n1,x\n", "is not the history of a run"),
+        ("history.csv", "epoch,lr\n1,2,3\n", "is not the history of a run"),
+        ("run.json", "{}", "is not the record of a run"),
+        ("config.json", "{}", "is not the configuration"),
+    ],
+)
+def test_damaged_files_are_named(run: Path, file: str, content: str, complaint: str) -> None:
+    (run / file).write_text(content)
+    with pytest.raises(RunError, match=rf"{file}.*{complaint}"):
+        run_card(run)
+
+
+@pytest.mark.parametrize("values", [{"protocol": {}}, {"protocol": 3}, {"video": {}}, {"clip": None}])
+def test_evaluations_that_lack_something_are_refused(run: Path, values: dict[str, Any]) -> None:
+    change(run, **values)
+    with pytest.raises(RunError, match=r"eval\.json in .* is not what `train` and `eval` write"):
+        run_card(run)
+
+
+def test_an_evaluation_of_another_model_is_refused(run: Path) -> None:
+    change(run, labels=["left", "up"])
+    with pytest.raises(RunError, match=r"eval\.json is of another model than .*: run `actrec-zoo eval` again"):
+        run_card(run)
+
+
+def test_names_and_paths(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert card(run) == card(str(run)) == run_card(run)
+    monkeypatch.chdir(run.parent)
+    assert card(f"./{run.name}") == run_card(run)
+    assert card("tiny_conv3d") == card("tiny:tiny_conv3d")
+    with pytest.raises(ActrecZooError, match="is no run or model folder"):
+        card("./nothing")
