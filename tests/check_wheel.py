@@ -66,6 +66,8 @@ def main() -> None:
         models = json.loads(use(str(zoo), "list", "--json"))
         for model in models:
             use(str(zoo), "info", model["name"])
+        prose = "from actrec_zoo.hub.prose import read_prose; from actrec_zoo.registry import get_registry; "
+        use(str(binaries / "python"), "-c", prose + "[read_prose(model.spec) for model in get_registry().models]")
         use(str(zoo), "demo-data", "shapes", "--scenes", "4")
         use(str(zoo), "train", "tiny_conv3d", "--data", "shapes", "--out", "run", *TINY)
         report = json.loads(use(str(zoo), "eval", "run", "--data", "shapes", "--workers", "0", "--json"))
