@@ -19,7 +19,6 @@ _Settings = tuple[InputSpec, Mapping[str, Any]]
 
 def meta_network(
     model: RegisteredModel,
-    *,
     num_classes: int | None = None,
     input: InputSpec | None = None,  # noqa: A002 (the field's name in every format)
     options: Mapping[str, Any] | None = None,

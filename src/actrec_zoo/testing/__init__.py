@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
+from actrec_zoo.fitting import meta_network
 from actrec_zoo.plugin_manager import Plugin
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.spec import ModelSpec
 from actrec_zoo.testing import network_rules, spec_rules, training_rules
 from actrec_zoo.testing.report import Report, Result
 from actrec_zoo.testing.rule import Rule
-from actrec_zoo.testing.subject import CLASSES, Subject, meta_network, random_classifier, random_clips, randomise
+from actrec_zoo.testing.subject import CLASSES, Subject, random_classifier, random_clips, randomise
 
 __all__ = [
     "CLASSES",

@@ -6,13 +6,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from actrec_zoo.fitting import meta_network
 from actrec_zoo.testing.rule import Verdict, require, rule
 from actrec_zoo.testing.subject import (
     BATCH,
     CLASSES,
     Subject,
     close,
-    meta_network,
     random_clips,
 )
 from actrec_zoo.weights import load_strictly

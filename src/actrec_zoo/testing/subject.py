@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from actrec_zoo.classifier import VideoClassifier
-from actrec_zoo.loading import build, create, resolve_options
+from actrec_zoo.fitting import meta_network
+from actrec_zoo.loading import create
 from actrec_zoo.registry import RegisteredModel
 from actrec_zoo.spec import InputSpec
 
@@ -82,18 +83,6 @@ def randomise(net: nn.Module) -> None:
             buffer.normal_(std=0.1)
         elif name.endswith("running_var"):
             buffer.uniform_(0.5, 1.5)
-
-
-def meta_network(
-    model: RegisteredModel,
-    num_classes: int = CLASSES,
-    input: InputSpec | None = None,  # noqa: A002
-    options: Mapping[str, Any] | None = None,
-) -> nn.Module:
-    """The network on the meta device: shapes without memory."""
-    resolved = resolve_options(model, input or model.spec.input, options or {})
-    with torch.device("meta"):
-        return build(model, num_classes=num_classes, options=resolved)
 
 
 def random_clips(model: VideoClassifier, *, frames: int | None = None, clips: int = BATCH) -> Tensor:

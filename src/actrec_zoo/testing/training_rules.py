@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.fitting import meta_network
 from actrec_zoo.loading import _load_trained, create
 from actrec_zoo.spec import InputSpec
 from actrec_zoo.testing.network_rules import require_logits
 from actrec_zoo.testing.rule import Verdict, require, rule
-from actrec_zoo.testing.subject import BATCH, CLASSES, Subject, meta_network, random_clips
+from actrec_zoo.testing.subject import BATCH, CLASSES, Subject, random_clips
 from actrec_zoo.training.parameters import set_trainable, set_training_mode
 
 _LISTED = 6
