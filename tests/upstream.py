@@ -102,7 +102,7 @@ def largest_difference(name: str, hub_cache: Path, torch_home: Path) -> float:
     """
     spec = actrec_zoo.get_spec(name)
     weights = weights_of(spec)
-    reference, output_of_upstream = _upstream_of(spec)
+    reference, output_of_upstream = upstream_of(spec)
     if weights.source.startswith("hf:"):
         publish(hub_cache, weights, reference, class_names(reference.config.num_labels))
     else:
@@ -131,7 +131,7 @@ def features_of_image_network(reference: nn.Module, images: Tensor) -> Tensor:
     return cut(images)
 
 
-def _upstream_of(spec: ModelSpec) -> tuple[Any, Callable[[Tensor], Tensor]]:
+def upstream_of(spec: ModelSpec) -> tuple[Any, Callable[[Tensor], Tensor]]:
     """Upstream's network with random values, and what the model's output is compared with."""
     classes = weights_of(spec).num_classes or 400
     if spec.architecture == "VideoMAE":

@@ -106,6 +106,7 @@ def _model(name: str, summary: str, tag: str, **settings: Any) -> ModelSpec:
         head="classifier",
         classifier="classifier",
         weights={tag: WEIGHTS[tag]},
+        exportable=True,
         card="actrec_zoo_plugins.timesformer:card.md",
         **settings,
     )

@@ -117,6 +117,7 @@ def _model(
         trainable=("*",),
         weights={tag: WEIGHTS[variant][tag]},
         notes=(*notes, *_PAPER_NOTES),
+        exportable=True,
         card="actrec_zoo_plugins.videomae:card.md",
         **settings,
     )
@@ -176,6 +177,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         weights={
             "kinetics400": replace(TIMESFORMER_WEIGHTS["kinetics400"], num_classes=None, ignore_keys=("classifier.*",))
         },
+        exportable=True,
         card="actrec_zoo_plugins.videomae:hybrid.md",
         notes=(
             "Not VideoMAE: no masked pre-training is involved. The name is the study's.",
