@@ -107,7 +107,7 @@ def _evaluation(report: Mapping[str, Any] | None) -> str:
     ]
     told = (
         f"Split `{protocol['split']}` of {_data(report)}: {report['n_used']} of {report['n_expected']} videos were "
-        f"read; one that was not counts as wrong. Top-5 is {protocol['top5']}. Measured with this code; from eval.json."
+        f"read; unread ones count as wrong. Top-5 stands for {protocol['top5']}. Measured with this code, in eval.json."
     )
     obstacle = _obstacle(report)
     kept_out = f"\n\n{obstacle}: the figures are not in the head of this card." if obstacle else ""
