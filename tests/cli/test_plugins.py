@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import actrec_zoo
+from actrec_zoo.testing import RULES
+from actrec_zoo_plugins import PLUGINS
 from tests.conftest import Outcome
 from tests.distributions import Site, model_code
 
@@ -35,7 +37,7 @@ def test_json(site: Site) -> None:
     code, out, err = site.run("plugins", "--json", ACTREC_ZOO_DISABLE_PLUGINS="off")
     rows = {row["name"]: row for row in json.loads(out)}
     assert code == 0
-    assert list(rows) == ["tiny", "r3d", "r2d_attn", "future", "good", "off", "sad"]
+    assert list(rows) == [*PLUGINS, "future", "good", "off", "sad"]
     assert rows["tiny"] == {
         "name": "tiny",
         "distribution": "actrec-zoo",
@@ -123,3 +125,47 @@ def test_command_cannot_take_a_name_over(site: Site, invoke: Invoke) -> None:
         assert invoke("two:greet").out == f"hello from {modules['two']}\n"
         assert invoke("greet").code == 2
         assert "three:greet" in invoke("--help").out
+
+
+def test_check_of_a_model_that_keeps_the_contract(invoke: Invoke) -> None:
+    code, out, err = invoke("plugins", "check", "tiny_conv3d", "--size", "32")
+    lines = out.splitlines()
+    assert (code, err) == (0, "")
+    assert lines[0] == "tiny:tiny_conv3d"
+    assert [line.split()[:2] for line in lines[1 : 1 + len(RULES)]] == [["pass", rule.name] for rule in RULES]
+    assert lines[1 + len(RULES)] == f"tiny:tiny_conv3d: {len(RULES)} rules pass"
+
+
+def test_check_of_a_plugin_takes_all_its_models_and_finds_what_is_broken(site: Site, invoke: Invoke) -> None:
+    site.add("good", model_code("first_net", "second_net"))
+    with site.installed():
+        code, out, _ = invoke("plugins", "check", "good")
+        assert invoke("plugins", "check", "good:second_net").out == out[out.index("good:second_net\n") :]
+    assert code == 1
+    rule = next(rule for rule in RULES if rule.name == "card")
+    assert out.count(f"FAIL   {rule.name:<20}  the spec names no card\n{'':29}-> {rule.advice}") == 2
+    for name in ("first_net", "second_net"):
+        assert f"good:{name}: 1 of {len(RULES)} rules broken: card" in out
+
+
+def test_check_as_json(site: Site, invoke: Invoke) -> None:
+    site.add("good", model_code("good_net"))
+    with site.installed():
+        code, out, _ = invoke("plugins", "check", "good_net", "--json")
+    (report,) = json.loads(out)
+    assert (code, report["model"], report["passed"]) == (1, "good:good_net", False)
+    assert [result["rule"] for result in report["rules"]] == [rule.name for rule in RULES]
+    broken = [result for result in report["rules"] if result["status"] == "failed"]
+    assert [(result["rule"], result["message"]) for result in broken] == [("card", "the spec names no card")]
+    assert all(result["advice"] and result["seconds"] >= 0 for result in broken)
+
+
+def test_check_needs_a_name_that_exists_and_a_plugin_that_works(site: Site, invoke: Invoke) -> None:
+    site.add("sad", "import no_such_library")
+    site.add("empty", "from actrec_zoo.plugin import *")
+    with site.installed():
+        unknown, broken, empty = (invoke("plugins", "check", name) for name in ("tiny_conv4d", "sad", "empty"))
+    assert [outcome[:2] for outcome in (unknown, broken, empty)] == [(2, "")] * 3
+    assert "there is no model 'tiny_conv4d'. Did you mean tiny_conv3d?" in unknown.err
+    assert "error: plugin 'sad' is broken: ModuleNotFoundError: No module named 'no_such_library'" in broken.err
+    assert "error: plugin 'empty' has no models to check" in empty.err
