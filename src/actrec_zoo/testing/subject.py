@@ -41,7 +41,10 @@ class Subject:
         """The network in evaluation mode, as it was built: what a rule before did to it is undone."""
         classifier, tensors = self._built
         for name, tensor in _tensors(classifier.net).items():
-            tensor.data = tensors[name].clone()
+            if tensor.dtype == tensors[name].dtype:
+                tensor.data.copy_(tensors[name])
+            else:
+                tensor.data = tensors[name].clone()
         classifier.zero_grad()
         classifier.requires_grad_(True)
         torch.manual_seed(1)
