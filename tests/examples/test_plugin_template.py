@@ -76,6 +76,11 @@ def test_its_models_are_listed_and_described(installed: Environment) -> None:
     assert f"plugin: {PROJECT['name']} {PROJECT['version']}" in installed.zoo("info", "tsm_tiny")
 
 
+@pytest.mark.slow
+def test_the_contract_holds_from_the_command_line(installed: Environment) -> None:
+    assert "tsm:tsm_tiny: " in installed.zoo("plugins", "check", "tsm:tsm_tiny", "--size", "32").splitlines()[-2]
+
+
 def test_train_evaluate_and_load(installed: Environment, squares: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     installed.zoo("train", "tsm_tiny", "--data", squares, "--out", run, *QUICK)
