@@ -8,12 +8,13 @@ DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 DEMO := demo
 
-.PHONY: help demo test test-slow lint wheel cards docs clean
+.PHONY: help demo test test-slow contract lint wheel cards docs clean
 
 help:
 	@echo "make demo       train, evaluate, load and ask a small model on built-in clips"
 	@echo "make test       everything that a change has to pass"
 	@echo "make test-slow  the checks at full size"
+	@echo "make contract   of those, the model contract alone"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make cards      the model cards and the table of models, rendered anew"
 	@echo "make docs       the documentation, in site/"
@@ -55,6 +56,9 @@ test: lint
 
 test-slow: $(DEV)
 	$(BIN)/python -m pytest -m slow
+
+contract: $(DEV)
+	$(BIN)/python -m pytest -m slow tests/plugins/test_contract.py
 
 wheel: $(DEV)
 	$(BIN)/python tests/check_wheel.py

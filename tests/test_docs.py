@@ -75,13 +75,22 @@ def without_code(text: str) -> str:
 # Command line
 
 
-@pytest.mark.parametrize("name", list(_COMMANDS))
-def test_every_option_is_documented_and_exists(name: str) -> None:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    documented = {
-        item for cells in rows(section("docs/reference/cli.md", f"## actrec-zoo {name}")) for item in quoted(cells[0])
-    }
+def commands() -> list[tuple[str, click.Command]]:
+    """Heading and command of every command, and of those below it."""
+    found = []
+    for name in _COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        found.append((f"## actrec-zoo {name}", command))
+        for inner in command.commands.values() if isinstance(command, click.Group) else ():
+            found.append((f"### actrec-zoo {name} {inner.name}", inner))
+    return found
+
+
+@pytest.mark.parametrize(("heading", "command"), commands())
+def test_every_option_is_documented_and_exists(heading: str, command: click.Command) -> None:
+    text = section("docs/reference/cli.md", heading).split("\n### ")[0]
+    documented = {item for cells in rows(text) for item in quoted(cells[0])}
     actual = {
         p.opts[0] if isinstance(p, click.Option) else p.make_metavar(click.Context(command)) for p in command.params
     }
@@ -89,8 +98,8 @@ def test_every_option_is_documented_and_exists(name: str) -> None:
 
 
 def test_every_command_has_a_section() -> None:
-    headings = re.findall(r"^## actrec-zoo (\S+)$", text_of("docs/reference/cli.md"), re.M)
-    assert headings == list(_COMMANDS)
+    headings = re.findall(r"^#+ actrec-zoo .+$", text_of("docs/reference/cli.md"), re.M)
+    assert headings == [heading for heading, _ in commands()]
 
 
 def test_options_of_the_program_are_documented() -> None:
@@ -118,6 +127,8 @@ def console_commands() -> list[tuple[str, list[str]]]:
 def test_commands_in_the_text_parse(page: str, words: list[str]) -> None:
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None, f"{page}: there is no command {words[0]}"
+    if isinstance(command, click.Group) and words[1:2] and words[1] in command.commands:
+        command, words = command.commands[words[1]], words[1:]
     command.make_context(words[0], words[1:])
 
 
