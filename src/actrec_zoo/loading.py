@@ -233,7 +233,7 @@ def _from_package(package: Package, num_classes: int | None) -> VideoClassifier:
     labels = package.labels if num_classes in (None, len(package.labels)) else _numbered(num_classes)
     weights = require_weights(package)
     classifier = create(model, labels=labels, input=package.input, options=package.options)
-    _load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
+    load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
     return classifier
 
 
@@ -271,13 +271,13 @@ def _reference_package(weights: str | None) -> Package | None:
 def _load_reference(classifier: VideoClassifier, reference: str) -> None:
     package = _reference_package(reference)
     if package is None:
-        _load_trained(classifier, read_safetensors(Path(reference).expanduser()), reference, classifier.labels)
+        load_trained(classifier, read_safetensors(Path(reference).expanduser()), reference, classifier.labels)
     else:
         weights = require_weights(package)
-        _load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
+        load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
 
 
-def _load_trained(classifier: VideoClassifier, state: Mapping[str, Tensor], source: str, labels: Sequence[str]) -> None:
+def load_trained(classifier: VideoClassifier, state: Mapping[str, Tensor], source: str, labels: Sequence[str]) -> None:
     """Fill the whole network; where the labels differ, all but the classifier, which stays new."""
     if tuple(labels) == classifier.labels:
         load_strictly(classifier.net, state, source=source)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.fitting import meta_network
-from actrec_zoo.loading import _load_trained, create
+from actrec_zoo.loading import create, load_trained
 from actrec_zoo.spec import InputSpec
 from actrec_zoo.testing.network_rules import require_logits
 from actrec_zoo.testing.rule import Verdict, require, rule
@@ -83,7 +83,7 @@ def head_replacement(subject: Subject) -> None:
     trained, classes = subject.classifier(), CLASSES + 4
     state = trained.net.state_dict()
     other = _new(subject, classes, subject.input).eval()
-    _load_trained(other, state, "its own state dict", trained.labels)
+    load_trained(other, state, "its own state dict", trained.labels)
     prefix = f"{subject.spec.classifier}."
     kept = other.net.state_dict()
     lost = [name for name in state if not name.startswith(prefix) and not torch.equal(kept[name], state[name])]
