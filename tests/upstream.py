@@ -38,9 +38,15 @@ def timesformer(classes: int, **settings: Any) -> TimesformerForVideoClassificat
 
 
 def videomae(classes: int, variant: str, **settings: Any) -> VideoMAEForVideoClassification:
-    """transformers' VideoMAE, every value random; ViT-S with the authors' 6 heads."""
+    """transformers' VideoMAE, every value random; ViT-S with the authors' 6 heads.
+
+    Older versions give the keys a bias, which no published weights have.
+    """
     small = {"hidden_size": 384, "intermediate_size": 1536, "num_attention_heads": 6} if variant == "small" else {}
-    return randomised(VideoMAEForVideoClassification(VideoMAEConfig(num_labels=classes, **small, **settings)))
+    network = VideoMAEForVideoClassification(VideoMAEConfig(num_labels=classes, **small, **settings))
+    for layer in network.videomae.encoder.layer:
+        layer.attention.attention.key.bias = None
+    return randomised(network)
 
 
 def torchvision_network(name: str) -> nn.Module:
