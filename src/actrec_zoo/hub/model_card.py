@@ -186,7 +186,6 @@ def _figure(reference: Reference) -> str:
 def _use(model: RegisteredModel) -> str:
     name, spec = usual_name(model), model.spec
     run = f"runs/{spec.name}"
-    start = '"pretrained"' if spec.weights else "None"
     return f"""```console
 $ pip install {model.plugin.distribution}
 $ actrec-zoo train {name} --data my-data --out {run}
@@ -203,13 +202,24 @@ run = actrec_zoo.train("{name}", "my-data", out="{run}")
 report = actrec_zoo.evaluate(run.path, "my-data")
 model = actrec_zoo.load("{run}")
 print(model.predict("clip.mp4", top_k=3))
-
-untrained = actrec_zoo.load("{name}", weights={start}, num_classes={spec.num_classes})  # {_untrained(spec)}
+{_first_weights(name, spec)}
 ```"""
 
 
-def _untrained(spec: ModelSpec) -> str:
-    return "upstream's weights, a new classifier" if spec.weights else "random weights"
+def _first_weights(name: str, spec: ModelSpec) -> str:
+    """Lines that load the model before any training."""
+    if not spec.weights:
+        return f"""
+# With random weights:
+model = actrec_zoo.load("{name}", weights=None, num_classes={spec.num_classes})"""
+    kept = next(iter(spec.weights.values())).num_classes
+    own = f"""
+# With upstream's weights, classifier and {kept} classes:
+model = actrec_zoo.load("{name}", weights="pretrained")
+"""
+    return f"""{own if kept else ""}
+# With upstream's weights and a new classifier:
+model = actrec_zoo.load("{name}", weights="pretrained", num_classes={spec.num_classes})"""
 
 
 def _licence(model: RegisteredModel) -> str:
