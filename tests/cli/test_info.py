@@ -67,3 +67,11 @@ def test_aliases_and_options_that_json_does_not_know(
         code, out, _ = invoke("info", "web", "--json")
     assert code == 0
     assert json.loads(out)["options"] == {"width": "{1, 2}"}
+
+
+def test_upstreams_weights_tell_their_classes_and_figure(invoke: Invoke) -> None:
+    out = invoke("info", "videomae_ssv2").out
+    assert "ssv2: hf:MCG-NJU/videomae-base-finetuned-ssv2@873e7dfcd91479c8e10d75f7e402573dbdb6f98e, trained on" in out
+    assert "with upstream's classifier of 174 classes" in out
+    assert "top-1 70.80 %, top-5 92.40 % on Something-Something v2 (16 frames spread over the video" in out
+    assert "upstream's classifier" not in invoke("info", "r3d_attn8").out

@@ -6,6 +6,7 @@ import json
 import click
 
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import Reference, WeightsRef
 
 
 @click.command("info")
@@ -64,19 +65,27 @@ def _pairs(values: object) -> list[str]:
 
 
 def _weights(model: RegisteredModel) -> list[str]:
-    lines = [
-        f"{tag}: {ref.source}, trained on {ref.trained_on}, {ref.license}, {ref.url}"
-        for tag, ref in model.spec.weights.items()
-    ]
+    lines = [line for tag, ref in model.spec.weights.items() for line in _lines_of_weights(tag, ref)]
     return lines or ["none: training starts from random weights"]
+
+
+def _lines_of_weights(tag: str, ref: WeightsRef) -> list[str]:
+    lines = [f"{tag}: {ref.source}, trained on {ref.trained_on}, {ref.license}, {ref.url}"]
+    if ref.num_classes:
+        lines.append(f"  with upstream's classifier of {ref.num_classes} classes, until the model is trained on others")
+    if ref.reference:
+        lines.append(f"  {_figure(ref.reference)}")
+    return lines
 
 
 def _reference(model: RegisteredModel) -> list[str]:
     reference = model.spec.reference
-    if reference is None:
-        return ["none"]
+    return [f"{_figure(reference)}; not measured by this zoo"] if reference else ["none"]
+
+
+def _figure(reference: Reference) -> str:
     top5 = f", top-5 {100 * reference.top5:.2f} %" if reference.top5 is not None else ""
-    return [
+    return (
         f"top-1 {100 * reference.top1:.2f} %{top5} on {reference.dataset} "
-        f"({reference.protocol}), as published by {reference.source}; not measured by this zoo"
-    ]
+        f"({reference.protocol}), as published by {reference.source}"
+    )
