@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -97,7 +98,7 @@ def random_clips(model: VideoClassifier, *, frames: int | None = None, clips: in
     coarse: Tensor = nn.functional.interpolate(
         torch.randn(clips, 3, frames, _COARSE, _COARSE), size=(frames, size, size)
     )
-    return (coarse + torch.randn(clips, 3, frames, size, size)) * 0.5**0.5
+    return (coarse + torch.randn(clips, 3, frames, size, size)) * math.sqrt(0.5)
 
 
 def close(first: Tensor, second: Tensor, tolerance: float = 1e-4) -> bool:
