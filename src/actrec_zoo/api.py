@@ -37,7 +37,7 @@ from actrec_zoo.fitting import check_fit
 from actrec_zoo.hub import store
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
-from actrec_zoo.loading import create, load, locate
+from actrec_zoo.loading import check_first_weights, create, load, locate
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
 from actrec_zoo.training.parameters import only_head_trains, set_trainable, set_training_mode
@@ -92,6 +92,8 @@ def train(
     device = resolve_device(resolved.config.device)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     _check_network(registered, resolved.config)
+    if not folder.has_checkpoint:
+        check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
     manifest, splits = _training_data(resolved.config, folder, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
@@ -200,9 +202,15 @@ def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
 
     Raises:
         ConfigError: it cannot, or has not.
+        WeightsError, RunError: the weights that it starts from do not exist.
     """
     net = check_fit(model, config.input_of(model.spec), config.options)
-    set_trainable(net, model.spec, config.trainable_of(model.spec))
+    try:
+        set_trainable(net, model.spec, config.trainable_of(model.spec))
+    except ConfigError as error:
+        if config.trainable is not None or not config.options:
+            raise
+        raise ConfigError(f"{error}. With these options, say what trains: --trainable @head") from error
 
 
 def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) -> tuple[Manifest, Splits]:

@@ -196,7 +196,7 @@ def check_options(spec: ModelSpec, options: Mapping[str, Any]) -> None:
                 f"{spec.name} has no option {name!r}.{did_you_mean(name, spec.options)} "
                 f"It has {', '.join(spec.options) or 'none'}."
             )
-        expected = _KINDS.get(type(spec.options.get(name)))
+        expected = (int,) if name in ("frames", "size") else _KINDS.get(type(spec.options.get(name)))
         if expected is not None and value is not None and type(value) not in expected:
             kind = expected[0].__name__
             raise ConfigError(f"options.{name} of {spec.name} must be of type {kind}, not {value!r}")

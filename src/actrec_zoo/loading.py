@@ -141,9 +141,33 @@ def build(
         raise PluginError(f"plugin {model.plugin.name!r} of model {model.id!r} is broken: {error}") from error
     try:
         net: nn.Module = builder(num_classes=num_classes, pretrained=pretrained, **options)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ConfigError(f"{model.id} cannot be built with {dict(options)}: {error}") from error
+    except ActrecZooError:
+        raise
+    except Exception as error:  # a plugin's builder may raise anything
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, LookupError | AttributeError) else str(error)
+        shown = " ".join(reason.split()) or type(error).__name__
+        raise ConfigError(f"{model.id} cannot be built with {dict(options)}: {shown}") from error
     return net
+
+
+def check_first_weights(model: RegisteredModel, weights: str | None, backbone_weights: str | Path | None) -> None:
+    """Find out before anything is built whether the first weights exist, as far as files and tags go.
+
+    Raises:
+        WeightsError, RunError: they do not.
+    """
+    if backbone_weights is not None:
+        if not Path(backbone_weights).is_file():
+            raise WeightsError(f"--backbone-weights: there is no file {backbone_weights}")
+        return
+    reference = None if weights in (None, "none") else weights
+    if reference is None or _tag(model, reference) is not None or reference.startswith(remote.PREFIX):
+        return
+    path = Path(reference).expanduser()
+    if not path.exists():
+        raise WeightsError(f"--weights: there is nothing at {reference}")
+    if path.is_dir():
+        require_weights(read_package(path))
 
 
 def find_model(package: Package) -> RegisteredModel:
