@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from actrec_zoo.cost import Cost, measure
+from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.splits import SPLIT_NAMES
 from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.files import read_json, write_text
@@ -59,7 +60,7 @@ def run_card(folder: Path) -> str:
     try:
         facts = RunFacts(
             config=config,
-            data=Path(config["data"]).resolve().stem,
+            data=data_name(config["data"]),
             best=asdict(max(history, key=lambda record: record.rank)) if history else None,
             videos=_videos(folder / "splits"),
             report=report,

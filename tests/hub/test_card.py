@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from actrec_zoo import evaluate, train
 from actrec_zoo.cards import card, run_card
+from actrec_zoo.data.layouts import data_name
 from actrec_zoo.errors import ActrecZooError, RunError
 from tests.hub.test_model_card import head_of, section
 
@@ -109,6 +111,67 @@ def test_figures_that_say_too_much_stay_out_of_the_head(run: Path, split: str, f
     text = run_card(run)
     assert "model-index" not in head_of(text)
     assert reason in section(text, "Evaluation")
+
+
+def test_videos_that_the_run_has_seen_keep_the_figures_out_of_the_head(
+    trained: Path, squares: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "test.csv").write_text((trained / "splits" / "train.csv").read_text())
+    before = (trained / "eval.json").read_text()
+    moved = shutil.copytree(squares, tmp_path / "moved")
+    ways: list[tuple[Path, dict[str, Any], str]] = [
+        (squares, {"split": "all"}, "18 of 20 videos"),
+        (squares, {"splits": other}, "16 of 16 videos"),
+        (moved, {"split": "all"}, "18 of 20 videos"),
+        (squares / "left.csv", {"split": "all"}, "9 of 10 videos"),
+        (squares.parent / "right.csv", {"split": "all"}, "9 of 10 videos"),
+    ]
+    for file, prefix in ((squares / "left.csv", ""), (squares.parent / "right.csv", "squares/")):
+        rows = [f"{prefix}{file.stem}/clip{i},{file.stem}" for i in range(10)]
+        file.write_text("\n".join(["path,label", *rows]))
+    try:
+        for data, options, told in ways:
+            evaluate(trained, data, workers=0, device="cpu", **options)
+            text = run_card(trained)
+            assert "model-index" not in head_of(text)
+            assert f"{told} are among those that the run trained on" in section(text, "Evaluation")
+    finally:
+        (trained / "eval.json").write_text(before)
+        for data, *_ in ways[3:]:
+            data.unlink()
+
+
+def test_videos_that_the_run_has_not_seen_are_a_result(trained: Path, videos: Path) -> None:
+    assert json.loads((trained / "eval.json").read_text())["protocol"]["seen"] == 0
+    before = (trained / "eval.json").read_text()
+    evaluate(trained, videos, split="all", workers=0, device="cpu")
+    (entry,) = head_of(run_card(trained))["model-index"]
+    (trained / "eval.json").write_text(before)
+    assert (entry["results"][0]["dataset"]["name"], entry["results"][0]["dataset"]["split"]) == ("videos", "all")
+
+
+@pytest.mark.parametrize(("data", "kept"), [("squares", False), (None, False), ("elsewhere", True)])
+def test_old_results_over_all_videos_are_none_where_the_run_may_know_them(
+    run: Path, data: str | None, kept: bool
+) -> None:
+    protocol = json.loads((run / "eval.json").read_text())["protocol"] | {"split": "all", "data": data}
+    change(run, protocol={k: v for k, v in protocol.items() if k != "seen" and v is not None})
+    text = run_card(run)
+    assert ("model-index" in head_of(text)) is kept
+    assert ("does not say how many of them it has seen" in section(text, "Evaluation")) is not kept
+
+
+def test_data_is_named_in_full(tmp_path: Path) -> None:
+    (tmp_path / "clips.v2").mkdir()
+    (tmp_path / "odd.csv").mkdir()
+    (tmp_path / "list.of.2.csv").touch()
+    (tmp_path / "list.json").touch()
+    names = ("clips.v2", "odd.csv", "list.of.2.csv", "list.json", "gone.v2", "gone.v2.csv")
+    assert [data_name(tmp_path / name) for name in names] == [
+        *("clips.v2", "odd.csv", "list.of.2", "list", "gone.v2", "gone.v2"),
+    ]
 
 
 def test_results_of_before_data_was_named(run: Path) -> None:

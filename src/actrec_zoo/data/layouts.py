@@ -117,6 +117,13 @@ def read_csv(file: Path) -> Iterator[tuple[int, Entry]]:
         raise DataError(f"cannot read {file}: {error}") from error
 
 
+def data_name(data: str | Path) -> str:
+    """What a data set is called: a folder by its name, a file without its suffix. It need not be there any more."""
+    path = Path(data).resolve()
+    is_file = path.is_file() or (path.suffix.lower() == ".csv" and not path.is_dir())
+    return path.stem if is_file else path.name
+
+
 def list_frames(folder: Path) -> list[str]:
     """Names of the images of a frame folder, in natural order: `2.jpg` before `10.jpg`."""
     with os.scandir(folder) as items:

@@ -53,12 +53,12 @@ def render_card(spec: ModelSpec, package: Package, facts: RunFacts) -> str:
         license=start[0].license if start else None,
         tags=[package.model.partition(":")[0]],
         weights=start,
-        results=_results(facts.report) if facts.report and not _obstacle(facts.report) else (),
+        results=_results(facts.report) if facts.report and not _obstacle(facts.report, facts.data) else (),
     )
     parts = {
         "Input": input_table(package.input),
         "Training": _training(package, facts),
-        "Evaluation": _evaluation(facts.report),
+        "Evaluation": _evaluation(facts.report, facts.data),
         "Use": _USE,
     }
     notes = f"\n{bullets(spec.notes)}\n" if spec.notes else ""
@@ -97,7 +97,7 @@ def _training(package: Package, facts: RunFacts) -> str:
     )
 
 
-def _evaluation(report: Mapping[str, Any] | None) -> str:
+def _evaluation(report: Mapping[str, Any] | None, own_data: str) -> str:
     if report is None:
         return "Not evaluated yet: `actrec-zoo eval` writes eval.json, which is where test results come from."
     protocol = report["protocol"]
@@ -109,17 +109,25 @@ def _evaluation(report: Mapping[str, Any] | None) -> str:
         f"Split `{protocol['split']}` of {_data(report)}: {report['n_used']} of {report['n_expected']} videos were "
         f"read; unread ones count as wrong. Top-5 stands for {protocol['top5']}. Measured with this code, in eval.json."
     )
-    obstacle = _obstacle(report)
+    obstacle = _obstacle(report, own_data)
     kept_out = f"\n\n{obstacle}: the figures are not in the head of this card." if obstacle else ""
     columns = ("level", ">n", ">top-1 (%)", ">top-5 (%)", "protocol")
     return f"{table(columns, rows)}\n\n{told}{kept_out}"
 
 
-def _obstacle(report: Mapping[str, Any]) -> str:
+def _obstacle(report: Mapping[str, Any], own_data: str) -> str:
     """Why the figures are not for a model-index, or an empty string."""
+    protocol, expected = report["protocol"], report["n_expected"]
+    split, seen = protocol["split"], protocol.get("seen")
     if report["n_failed"]:
-        return f"{report['n_failed']} of {report['n_expected']} videos could not be read"
-    return _UNINDEXED.get(report["protocol"]["split"], "")
+        return f"{report['n_failed']} of {expected} videos could not be read"
+    if split in _UNINDEXED:
+        return _UNINDEXED[split]
+    if seen:
+        return f"{seen} of {expected} videos are among those that the run trained on or chose its epoch by"
+    if seen is None and split == "all" and protocol.get("data", own_data) == own_data:
+        return "The model may have learned from these videos: eval.json does not say how many of them it has seen"
+    return ""
 
 
 def _results(report: Mapping[str, Any]) -> list[EvalResult]:
