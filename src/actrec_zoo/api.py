@@ -37,7 +37,7 @@ from actrec_zoo.fitting import check_fit
 from actrec_zoo.hub import store
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
-from actrec_zoo.loading import check_first_weights, create, load, locate
+from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
 from actrec_zoo.training.parameters import only_head_trains, parameter_groups, set_trainable, set_training_mode
@@ -141,8 +141,8 @@ def evaluate(
         ActrecZooError: the model, the data or the splits do not fit.
     """
     target = resolve_device(device)
-    home = None if isinstance(model, VideoClassifier) else locate(model)
-    classifier = model if isinstance(model, VideoClassifier) else load(home or model)
+    home = None if isinstance(model, VideoClassifier) or weights != "auto" else locate(model)
+    classifier = model if isinstance(model, VideoClassifier) else load_to_answer(home or model, weights)
     folder = Path(out) if out else _home_of_results(model, home)
     if folder is not None:
         require_folder(folder)

@@ -181,7 +181,7 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings as flat ones: `{"options": {"heads": 8}}` to `{"options.heads": 8}`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping) and key in ("options", "lr_factors"):
+        if isinstance(value, Mapping) and value and key in ("options", "lr_factors"):
             flat |= {f"{key}.{inner}": item for inner, item in value.items()}
         else:
             flat[key] = value

@@ -64,6 +64,26 @@ def load(
     return model.eval().to(device or "cpu")
 
 
+def load_to_answer(
+    name: str | Path, weights: str = "auto", device: str | torch.device | None = None
+) -> VideoClassifier:
+    """As `load`, but refuse weights that leave the classifier untrained: its answers would mean nothing.
+
+    Raises:
+        ConfigError: the classifier would be a new one.
+    """
+    if weights != "auto":
+        if str(name).startswith(remote.PREFIX) or is_path(name):
+            raise ConfigError(f"--weights {weights}: {name} has weights of its own, leave it out")
+        model = get_registry().find(str(name))
+        if not _keeps_classifier(model, weights):
+            raise ConfigError(
+                f"--weights {weights}: the classifier of {model.spec.name} would be new and its answers mean nothing. "
+                f"Train it first: `actrec-zoo train {model.spec.name} --data DIR`"
+            )
+    return load(name, weights=weights, device=device)
+
+
 def locate(name: str | Path) -> Path | None:
     """The folder of a trained model: a path, a pulled Hub repository, or the local store's run for a name."""
     if str(name).startswith(remote.PREFIX):
@@ -99,7 +119,9 @@ def create(
     resolved = resolve_options(model, preprocessing, options or {})
     num_classes = None if labels is None else len(labels)
     if labels is None:
-        labels = upstream_labels(spec.weights[str(tag)])
+        if tag is None or spec.weights[tag].num_classes is None:
+            raise ConfigError(f"{spec.name} with weights {weights!r} has no classifier to keep: give labels")
+        labels = upstream_labels(spec.weights[tag])
     net = build(model, num_classes=num_classes, options=resolved, pretrained=tag)
     classifier = VideoClassifier(
         net, spec=spec, id=model.id, labels=labels, input=preprocessing, options=dict(options or {})

@@ -12,6 +12,7 @@ import click
 @click.option("--split", type=click.Choice(["test", "val", "train", "all"]), default="test", show_default=True)
 @click.option("--splits", metavar="DIR", help="Folder of split files; the run's own copy without it.")
 @click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
+@click.option("--weights", default="auto", metavar="SOURCE", help="auto (trained ones), or pretrained (upstream's).")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")
