@@ -11,9 +11,10 @@ from actrec_zoo.errors import PluginError
 from actrec_zoo.hookspecs import HOOKS
 from actrec_zoo.plugin_manager import Plugin, PluginManager
 from actrec_zoo.spec import MetricSpec
+from actrec_zoo_plugins import PLUGINS
 from tests.distributions import Site, model_code
 
-FIRST_PARTY = ["tiny", "r3d", "r2d_attn"]
+FIRST_PARTY = list(PLUGINS)
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_broken_plugin_keeps_its_error_and_harms_no_other(site: Site, kind: str)
     assert error in plugin.error
     assert "\n" not in plugin.error
     assert model_names(manager, "z-good") == ["good_net"]
-    assert [p.status for p in manager.plugins if p is not plugin] == ["ok"] * 4
+    assert [p.status for p in manager.plugins if p is not plugin] == ["ok"] * (len(FIRST_PARTY) + 1)
     assert manager.out_of_use() == [plugin]
 
 
@@ -154,7 +155,7 @@ def test_distribution_without_metadata_is_listed(site: Site) -> None:
         ({}, [*FIRST_PARTY, "extra"]),
         ({"ACTREC_ZOO_PLUGINS": "extra, tiny"}, ["tiny", "extra"]),
         ({"ACTREC_ZOO_PLUGINS": ""}, []),
-        ({"ACTREC_ZOO_DISABLE_PLUGINS": "r3d,extra,unheard-of"}, ["tiny", "r2d_attn"]),
+        ({"ACTREC_ZOO_DISABLE_PLUGINS": "r3d,extra,unheard-of"}, [name for name in FIRST_PARTY if name != "r3d"]),
         ({"ACTREC_ZOO_DISABLE_PLUGINS": ""}, [*FIRST_PARTY, "extra"]),
         ({"ACTREC_ZOO_PLUGINS": "tiny,extra", "ACTREC_ZOO_DISABLE_PLUGINS": "tiny"}, ["extra"]),
     ],
