@@ -1,5 +1,7 @@
 """What trains."""
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -40,6 +42,25 @@ def test_learning_rate_factors_by_group() -> None:
     assert len(groups[0.1]) == len(list(net.parameters())) - 2
     with pytest.raises(ConfigError, match="no parameter group '@stme'"):
         parameter_groups(net, TINY.spec, {"stme": 0.1})
+
+
+@pytest.mark.parametrize("group", ["blok", "@blok"])
+def test_a_recipe_that_names_no_group_is_a_clear_error(group: str) -> None:
+    """A default of a plugin's model, which may be written with or without @."""
+    net = tiny()
+    set_trainable(net, TINY.spec, ["*"])
+    spec = dataclasses.replace(TINY.spec, defaults={"lr_factors": {group: 0.5}})
+    with pytest.raises(ConfigError, match="no parameter group '@blok'"):
+        parameter_groups(net, spec, {group: 0.5})
+
+
+@pytest.mark.parametrize("group", ["later", "@later"])
+def test_a_recipe_may_name_a_layer_that_options_leave_out(group: str) -> None:
+    net = tiny()
+    set_trainable(net, TINY.spec, ["*"])
+    changes = {"groups": {"later": ("layer9.*",)}, "defaults": {"lr_factors": {group: 0.5}}}
+    spec = dataclasses.replace(TINY.spec, **changes)
+    assert [factor for factor, _ in parameter_groups(net, spec, {group: 0.5})] == [1.0]
 
 
 def test_frozen_parts_stay_in_evaluation_mode() -> None:

@@ -125,6 +125,33 @@ def _model(
     )
 
 
+def _hybrid() -> ModelSpec:
+    return ModelSpec(
+        name="videomae_hybrid",
+        summary="Convolutional stem beside a frozen TimeSformer, masked linear classifier: the study's 'VideoMAE'",
+        architecture="TimeSformer + stem",
+        builder="actrec_zoo_plugins.videomae.hybrid:build",
+        options={"frames": None, "size": None, "layers": 12, "stem_width": 64, "dropout": 0.5, "keep": 0.9},
+        input=KINETICS_INPUT,
+        parameters=121_283_161,
+        backbone="timesformer",
+        groups={"stem": ("stem.*",)},
+        trainable=("@head", "@stem"),
+        defaults={**STUDY_DEFAULTS, "augment": ("resize", "random_crop", "horizontal_flip", "rotation")},
+        weights={
+            "kinetics400": replace(TIMESFORMER_WEIGHTS["kinetics400"], num_classes=None, ignore_keys=("classifier.*",))
+        },
+        exportable=True,
+        card="actrec_zoo_plugins.videomae:hybrid.md",
+        notes=(
+            "Not VideoMAE: no masked pre-training is involved. The name is the study's.",
+            "The study's code never calls the stem, wipes the pretrained weights with its initialisation and lets the "
+            "mask be trained away; this is what its text describes. The study gives no result.",
+            "The stem runs beside the TimeSformer, which sees the frames themselves, so that its weights fit.",
+        ),
+    )
+
+
 @hookimpl
 def actrec_zoo_models() -> Iterable[ModelSpec]:
     """The published VideoMAE, then the study's hybrid."""
@@ -168,27 +195,4 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
             "takes it at the start and in the middle, and in training at random.",
         ),
     )
-    yield ModelSpec(
-        name="videomae_hybrid",
-        summary="Convolutional stem beside a frozen TimeSformer, masked linear classifier: the study's 'VideoMAE'",
-        architecture="TimeSformer + stem",
-        builder="actrec_zoo_plugins.videomae.hybrid:build",
-        options={"frames": None, "size": None, "layers": 12, "stem_width": 64, "dropout": 0.5, "keep": 0.9},
-        input=KINETICS_INPUT,
-        parameters=121_283_161,
-        backbone="timesformer",
-        groups={"stem": ("stem.*",)},
-        trainable=("@head", "@stem"),
-        defaults={**STUDY_DEFAULTS, "augment": ("resize", "random_crop", "horizontal_flip", "rotation")},
-        weights={
-            "kinetics400": replace(TIMESFORMER_WEIGHTS["kinetics400"], num_classes=None, ignore_keys=("classifier.*",))
-        },
-        exportable=True,
-        card="actrec_zoo_plugins.videomae:hybrid.md",
-        notes=(
-            "Not VideoMAE: no masked pre-training is involved. The name is the study's.",
-            "The study's code never calls the stem, wipes the pretrained weights with its initialisation and lets the "
-            "mask be trained away; this is what its text describes. The study gives no result.",
-            "The stem runs beside the TimeSformer, which sees the frames themselves, so that its weights fit.",
-        ),
-    )
+    yield _hybrid()

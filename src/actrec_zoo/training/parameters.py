@@ -51,10 +51,12 @@ def parameter_groups(
     names = [name for name, _ in net.named_parameters()]
     factor_of = dict.fromkeys(names, 1.0)
     own = spec.defaults.get("lr_factors", {})
-    for group, factor in lr_factors.items():
-        if own.get(group) == factor and not _covered(spec.all_groups[group], names):
+    for key, factor in lr_factors.items():
+        group = key.removeprefix("@")
+        left_out = group in spec.all_groups and not _covered(spec.all_groups[group], names)
+        if left_out and own.get(key) == factor:
             continue
-        factor_of |= dict.fromkeys(_matching(f"@{group.removeprefix('@')}", names, spec), factor)
+        factor_of |= dict.fromkeys(_matching(f"@{group}", names, spec), factor)
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
         if parameter.requires_grad:
