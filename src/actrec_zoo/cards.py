@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from actrec_zoo.cost import Cost, measure
-from actrec_zoo.data.splits import SPLIT_NAMES
+from actrec_zoo.data.manifest import SPLIT_NAMES
 from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.files import read_json, write_text
 from actrec_zoo.fitting import check_fit

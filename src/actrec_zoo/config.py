@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
-MACHINE_KEYS = frozenset({"data", "splits", "device", "workers"})
+MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers"})
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
 
@@ -23,8 +23,10 @@ class TrainConfig(BaseModel):
 
     Attributes:
         model: name or id.
-        data: folder or CSV file.
-        splits: folder with train.csv, val.csv and test.csv; None makes them.
+        data: folder or file, in any known layout.
+        data_format: name of the layout; None finds it out.
+        classes: text file with the classes to keep, or the name of a list; None keeps all.
+        splits: folder with train.csv, val.csv and test.csv; None takes those that the data set states, or makes them.
         ratios: shares of train, val and test, where they are made.
         weights: `pretrained` (the model's default), one of its tags, `none`, or a reference to trained weights.
         backbone_weights: safetensors file for the backbone, instead of a download.
@@ -63,6 +65,8 @@ class TrainConfig(BaseModel):
 
     model: str
     data: str
+    data_format: str | None = None
+    classes: str | None = None
     splits: str | None = None
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     weights: str = "pretrained"

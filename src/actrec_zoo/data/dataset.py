@@ -143,6 +143,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         video, view = self.locate(index)
         key = (self.seed, epoch, index)
         numbers = self.sampler.frame_numbers(int(self.manifest.frames[video]), view, key)
+        numbers = numbers + self.manifest.offsets[video]
         frames = self.transform(self._source(video).read(numbers), key)
         return Clip(frames, int(self.manifest.labels[video]), video, view)
 
