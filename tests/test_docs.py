@@ -27,6 +27,7 @@ from actrec_zoo.cli import _COMMANDS, BAD_INPUT, INTERRUPTED, cli
 from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
 from actrec_zoo.data.decode import _ONE_FRAME_A_PACKET
+from actrec_zoo.data.inspection import inspect_manifest
 from actrec_zoo.data.layouts import VIDEO_SUFFIXES
 from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.data.splits import write_splits
@@ -82,9 +83,18 @@ def commands() -> list[tuple[str, click.Command]]:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         found.append((f"## actrec-zoo {name}", command))
-        for inner in command.commands.values() if isinstance(command, click.Group) else ():
-            found.append((f"### actrec-zoo {name} {inner.name}", inner))
+        for inner, below in subcommands(command).items():
+            found.append((f"### actrec-zoo {name} {inner}", below))
     return found
+
+
+def subcommands(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group by name, also of one that imports them when asked; none of a command."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: below for name, below in found.items() if below is not None}
 
 
 @pytest.mark.parametrize(("heading", "command"), commands())
@@ -127,8 +137,8 @@ def console_commands() -> list[tuple[str, list[str]]]:
 def test_commands_in_the_text_parse(page: str, words: list[str]) -> None:
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None, f"{page}: there is no command {words[0]}"
-    if isinstance(command, click.Group) and words[1:2] and words[1] in command.commands:
-        command, words = command.commands[words[1]], words[1:]
+    if words[1:2] and words[1] in (below := subcommands(command)):
+        command, words = below[words[1]], words[1:]
     command.make_context(words[0], words[1:])
 
 
@@ -226,6 +236,14 @@ def test_list_keys_are_documented() -> None:
     actual = _as_json(get_registry().find("r3d"))
     table = [name for c in rows(section("docs/reference/formats.md", "## list --json")) for name in quoted(c[0])]
     assert set(table) == set(actual)
+
+
+def test_inspection_keys_are_documented(tmp_path: Path) -> None:
+    actual = inspect_manifest(Manifest.from_entries(tmp_path, [Entry("clip.mp4", "jump")])).to_dict()
+    text = section("docs/reference/formats.md", "## data inspect --json")
+    assert [name for cells in rows(text) for name in quoted(cells[0])] == list(actual)
+    for keys in (actual["classes"][0], actual["balance"], actual["balance"]["frames"]):
+        assert "{" + ", ".join(keys) + "}" in text
 
 
 def test_split_file_columns_are_documented(tmp_path: Path) -> None:
