@@ -8,6 +8,9 @@ from typing import Protocol
 
 from actrec_zoo.data.layouts.folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ClassFolderReader, is_hidden, list_frames
 from actrec_zoo.data.layouts.hmdb_ucf import FOLDS, Hmdb51Reader, Ucf101Reader
+from actrec_zoo.data.layouts.kinetics import KineticsReader
+from actrec_zoo.data.layouts.lists import ListReader
+from actrec_zoo.data.layouts.something import SomethingReader
 from actrec_zoo.data.layouts.tables import MANIFEST_NAME, TableReader, read_csv
 from actrec_zoo.data.manifest import EXPECTED_LAYOUT, Entry, Manifest
 from actrec_zoo.errors import DataError, UnknownNameError, did_you_mean
@@ -43,6 +46,9 @@ class Reader(Protocol):
 BUILT_IN: Mapping[str, Reader] = {
     **{f"hmdb51:{fold}": Hmdb51Reader(fold) for fold in FOLDS},
     **{f"ucf101:{fold}": Ucf101Reader(fold) for fold in FOLDS},
+    "kinetics": KineticsReader(),
+    "something": SomethingReader(),
+    "list": ListReader(),
     "table": TableReader(),
     "folders": ClassFolderReader(),
 }

@@ -115,6 +115,12 @@ def list_folders(root: Path) -> list[Path]:
     return found
 
 
+def split_of(file: Path) -> str:
+    """The split that a list is of by its name: `train`, `val` or `test`, or an empty string."""
+    found = re.search("train|val|test", file.stem, re.IGNORECASE)
+    return found[0].lower() if found else ""
+
+
 def read_lines(file: Path) -> Iterator[tuple[int, str]]:
     """The lines of a text file that are not empty, with their numbers.
 
