@@ -28,7 +28,8 @@ from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
 from actrec_zoo.data.decode import _ONE_FRAME_A_PACKET
 from actrec_zoo.data.inspection import inspect_manifest
-from actrec_zoo.data.layouts import VIDEO_SUFFIXES
+from actrec_zoo.data.layouts import BUILT_IN, VIDEO_SUFFIXES
+from actrec_zoo.data.layouts.tables import COLUMNS
 from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.data.splits import write_splits
 from actrec_zoo.data.transforms import AUGMENTATIONS, RESIZE
@@ -253,8 +254,18 @@ def test_split_file_columns_are_documented(tmp_path: Path) -> None:
     assert f"`{header}`" in section("docs/reference/formats.md", "## Split files")
 
 
+def test_layouts_and_columns_of_tables_are_documented() -> None:
+    text = section("docs/reference/formats.md", "## Data layouts")
+    names = [name for cells in rows(text.split("\n### ")[0]) for name in quoted(cells[0])]
+    assert list(dict.fromkeys(names)) == list(BUILT_IN)
+    columns = section("docs/reference/formats.md", "### Columns of a table")
+    assert [name for cells in rows(columns) for name in quoted(cells[0])] == re.findall(r"\w+", COLUMNS)
+
+
 def test_video_suffixes_are_documented() -> None:
-    listed = re.findall(r"\.[a-z0-9]+\b", next(t for t in quoted(text_of("docs/reference/formats.md")) if ".avi" in t))
+    listed = re.findall(
+        r"\.[a-z0-9]+\b", next(t for t in quoted(text_of("docs/reference/formats.md")) if ".avi .mp4" in t)
+    )
     assert set(listed) == VIDEO_SUFFIXES
 
 

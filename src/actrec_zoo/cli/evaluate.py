@@ -10,7 +10,7 @@ from actrec_zoo.cli.options import classes, data_format
 
 @click.command("eval")
 @click.argument("model")
-@click.option("--data", required=True, metavar="DATA", help="Folder with a folder a class, or a CSV file path,label.")
+@click.option("--data", required=True, metavar="DATA", help="Folder with a folder a class, CSV file, or hf:org/name.")
 @data_format
 @classes
 @click.option("--split", type=click.Choice(["test", "val", "train", "all"]), default="test", show_default=True)

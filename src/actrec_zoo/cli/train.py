@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.argument("model")
-@click.option("--data", required=True, metavar="DATA", help="Folder with a folder a class, or a CSV file path,label.")
+@click.option("--data", required=True, metavar="DATA", help="Folder with a folder a class, CSV file, or hf:org/name.")
 @data_format
 @classes
 @click.option(

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from actrec_zoo.data.layouts.folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ClassFolderReader, is_hidden, list_frames
 from actrec_zoo.data.layouts.hmdb_ucf import FOLDS, Hmdb51Reader, Ucf101Reader
+from actrec_zoo.data.layouts.huggingface import HuggingFaceReader
 from actrec_zoo.data.layouts.kinetics import KineticsReader
 from actrec_zoo.data.layouts.lists import ListReader
 from actrec_zoo.data.layouts.something import SomethingReader
@@ -43,12 +44,15 @@ class Reader(Protocol):
         """The folder that the paths are relative to."""
 
 
+_HUB = HuggingFaceReader()
+
 BUILT_IN: Mapping[str, Reader] = {
     **{f"hmdb51:{fold}": Hmdb51Reader(fold) for fold in FOLDS},
     **{f"ucf101:{fold}": Ucf101Reader(fold) for fold in FOLDS},
     "kinetics": KineticsReader(),
     "something": SomethingReader(),
     "list": ListReader(),
+    "huggingface": _HUB,
     "table": TableReader(),
     "folders": ClassFolderReader(),
 }
@@ -61,7 +65,7 @@ def read_manifest(
     """Find out the layout of `path` and list its videos.
 
     Args:
-        path: a folder or a file.
+        path: a folder or a file, or `hf:org/name`.
         readers: of plugins by name, tried before the built-in ones.
         layout: name of the reader; found out without it.
         classes: those to keep; all without it.
@@ -91,6 +95,8 @@ def _named(readers: Mapping[str, Reader], name: str) -> Reader:
 
 
 def _matching(readers: Mapping[str, Reader], path: Path) -> Reader:
+    if _HUB.matches(path):  # no place on this machine
+        return _HUB
     if not path.exists():
         raise DataError(f"there is no data at {path}: give a folder or a CSV file with --data")
     for name, reader in readers.items():

@@ -17,7 +17,7 @@ _LABELS, _ANSWERS = "*labels.json", "*test-answers.csv"
 class SomethingReader:
     """`labels.json`, `train.json`, `validation.json` and `test.json`, also with the long names of the archive.
 
-    A list has objects with `id` and `template`, whose brackets around placeholders are left out; videos are `<id>.webm`.
+    A list has objects with `id` and `template`, whose brackets around placeholders go; videos are `<id>.webm`.
     Test videos get their labels from `test-answers.csv`, where it is.
     """
 
