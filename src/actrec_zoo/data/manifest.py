@@ -19,6 +19,8 @@ IntArray = NDArray[np.int64]
 
 
 SPLIT_NAMES = ("train", "val", "test")
+SPLIT_WORDS = {name: name for name in ("", *SPLIT_NAMES)} | {"validation": "val", "validate": "val", "valid": "val"}
+"""How data sets call their splits, and what they are here."""
 
 
 class Span(NamedTuple):

@@ -184,3 +184,18 @@ def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_an_odd_split_of_a_plugin_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the split of a is 'dev', not one of"):
         Manifest.from_entries(tmp_path, [Entry("a", "run", "", "dev")])
+
+
+def test_folders_of_splits_with_folders_of_classes(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("train/run/a.mp4", "train/jump/b/1.jpg", "validation/run/a.mp4", "notes.txt")))
+    assert entries(read_manifest(tmp_path)) == [
+        Entry("train/jump/b", "jump", "", "train"),
+        Entry("train/run/a.mp4", "run", "", "train"),
+        Entry("validation/run/a.mp4", "run", "", "val"),
+    ]
+
+
+@pytest.mark.parametrize("folders", [("train", "bus"), ("train",)])
+def test_a_class_may_be_called_train(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    touch(*(tmp_path / name / "a.mp4" for name in folders))
+    assert read_manifest(tmp_path).classes == tuple(sorted(folders))

@@ -69,7 +69,8 @@ def test_a_number_without_a_name_is_an_error(tmp_path: Path) -> None:
 def test_split_files_and_notes_are_no_lists(tmp_path: Path) -> None:
     write(tmp_path / "train.csv", "path,label,group", "run/a.mp4,run,")
     write(tmp_path / "train.txt", "Notes on the training part")
+    write(tmp_path / "test_scores.csv", "run/a.mp4,0.97")
     touch(tmp_path / "run" / "a.mp4")
     assert entries(read_manifest(tmp_path)) == [Entry("run/a.mp4", "run")]
     with pytest.raises(DataError, match="holds no list with lines such as"):
-        read_manifest(tmp_path, layout="list")
+        read_manifest(tmp_path / "run", layout="list")

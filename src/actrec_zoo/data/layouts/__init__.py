@@ -6,7 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from actrec_zoo.data.layouts.folders import IMAGE_SUFFIXES, VIDEO_SUFFIXES, ClassFolderReader, is_hidden, list_frames
+from actrec_zoo.data.layouts.folders import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    ClassFolderReader,
+    SplitFolderReader,
+    is_hidden,
+    list_frames,
+)
 from actrec_zoo.data.layouts.hmdb_ucf import FOLDS, Hmdb51Reader, Ucf101Reader
 from actrec_zoo.data.layouts.huggingface import HuggingFaceReader
 from actrec_zoo.data.layouts.kinetics import KineticsReader
@@ -54,6 +61,7 @@ BUILT_IN: Mapping[str, Reader] = {
     "list": ListReader(),
     "huggingface": _HUB,
     "table": TableReader(),
+    "split_folders": SplitFolderReader(),
     "folders": ClassFolderReader(),
 }
 """Readers by name, in the order in which they are tried."""

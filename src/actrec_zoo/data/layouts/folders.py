@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from actrec_zoo.data.manifest import Entry
+from actrec_zoo.data.manifest import SPLIT_WORDS, Entry
 from actrec_zoo.files import natural_order
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
@@ -35,6 +35,22 @@ class ClassFolderReader:
             yield from entries
 
 
+class SplitFolderReader:
+    """Folders train, val and test, or some of them, each with a folder a class."""
+
+    def matches(self, path: Path) -> bool:
+        names = _split_folders(path) if path.is_dir() else {}
+        return "train" in names.values() and len(names) > 1
+
+    def root(self, path: Path) -> Path:
+        return path
+
+    def read(self, path: Path, skipped: Counter[str]) -> Iterator[Entry]:
+        for name, split in _split_folders(path).items():
+            for entry in ClassFolderReader().read(path / name, skipped):
+                yield entry._replace(path=f"{name}/{entry.path}", split=split)
+
+
 def list_frames(folder: Path) -> list[str]:
     """Names of the images of a frame folder, in natural order: `2.jpg` before `10.jpg`."""
     with os.scandir(folder) as items:
@@ -55,6 +71,14 @@ def has_image(folder: Path) -> bool:
     """Whether a folder holds an image: it is then one video."""
     with os.scandir(folder) as items:
         return any(_is_image(item.name) for item in items)
+
+
+def _split_folders(path: Path) -> dict[str, str]:
+    """The splits by name of their folder; none where there are other folders too."""
+    names = [item.name for item in path.iterdir() if item.is_dir() and not is_hidden(item.name)]
+    if not all(SPLIT_WORDS.get(name.lower()) for name in names):
+        return {}
+    return {name: SPLIT_WORDS[name.lower()] for name in natural_order(names)}
 
 
 def _read_class(folder: Path, skipped: Counter[str]) -> Iterator[Entry]:

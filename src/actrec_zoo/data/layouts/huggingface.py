@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from actrec_zoo.data.layouts.tables import SPLIT_WORDS
-from actrec_zoo.data.manifest import Entry
+from actrec_zoo.data.manifest import SPLIT_WORDS, Entry
 from actrec_zoo.errors import DataError, RunError
 from actrec_zoo.files import cache_folder, write_atomically
 

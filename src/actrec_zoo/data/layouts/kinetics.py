@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from actrec_zoo.data.layouts.official import find_listed, list_folders, read_lines, split_of
-from actrec_zoo.data.layouts.tables import SPLIT_WORDS, read_rows
-from actrec_zoo.data.manifest import Entry
+from actrec_zoo.data.layouts.tables import read_rows
+from actrec_zoo.data.manifest import SPLIT_WORDS, Entry
 from actrec_zoo.errors import DataError
 from actrec_zoo.files import natural_order
 

@@ -23,7 +23,8 @@ class ListReader:
     """
 
     def matches(self, path: Path) -> bool:
-        return bool(_files(path))
+        files = _files(path)
+        return bool(files) and (path.is_file() or "train" in map(split_of, files))
 
     def root(self, path: Path) -> Path:
         return path.parent if path.is_file() else path

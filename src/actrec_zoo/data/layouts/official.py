@@ -94,7 +94,10 @@ def find_listed(
             found.append(entry._replace(path=path))
     if not found:
         named = f": {', '.join(missing[:_SHOWN])}, ..." if missing else ""
-        raise DataError(f"none of the {len(missing)} videos that the lists of {root} name is below it{named}")
+        raise DataError(
+            f"none of the {len(missing)} videos that the lists of {root} name is below it{named}. "
+            "Videos without the lists are read with --data-format folders"
+        )
     if missing:
         skipped["missing video"] += len(missing)
         shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")

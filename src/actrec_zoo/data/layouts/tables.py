@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TextIO
 
-from actrec_zoo.data.manifest import SPLIT_NAMES, Entry, Span
+from actrec_zoo.data.manifest import SPLIT_NAMES, SPLIT_WORDS, Entry, Span
 from actrec_zoo.errors import DataError
 
 MANIFEST_NAME = "manifest.csv"
 MANIFEST_NAMES = (MANIFEST_NAME, "manifest.tsv")
 COLUMNS = "path,label[,group][,split][,start,end][,start_frame,end_frame]"
-SPLIT_WORDS = {name: name for name in ("", *SPLIT_NAMES)} | {"validation": "val", "validate": "val", "valid": "val"}
-"""How data sets call their splits, and what they are here."""
 
 _SPANS = {"seconds": ("start", "end"), "frames": ("start_frame", "end_frame")}
 
