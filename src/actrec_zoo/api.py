@@ -24,6 +24,7 @@ from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.features import extract_features
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
+from actrec_zoo.data.rates import with_rates
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.spans import cut_to_spans
 from actrec_zoo.data.splits import Splits, make_splits, read_splits
@@ -40,6 +41,7 @@ from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import create, load, locate
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import InputSpec
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
 from actrec_zoo.training.parameters import only_head_trains, set_trainable, set_training_mode
 from actrec_zoo.training.run import RunFolder, open_run, refuse_changes
@@ -93,7 +95,7 @@ def train(
     device = resolve_device(resolved.config.device)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     _check_network(registered, resolved.config)
-    manifest, splits = _training_data(resolved.config, folder, track)
+    manifest, splits = _training_data(resolved.config, resolved.config.input_of(registered.spec), folder, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
     with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
@@ -148,7 +150,7 @@ def evaluate(
     if folder is not None:
         require_folder(folder)
     manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
-    manifest = cut_to_spans(probe(manifest, track), track)
+    manifest = _probed(manifest, classifier.input, track)
     manifest, videos = _part(manifest, split, _splits_folder(splits, home) if splits or split != "all" else None)
     was_on = classifier.device
     clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
@@ -211,7 +213,15 @@ def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
     set_trainable(net, model.spec, config.trainable_of(model.spec))
 
 
-def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) -> tuple[Manifest, Splits]:
+def _probed(manifest: Manifest, spec: InputSpec, track: Track[Any]) -> Manifest:
+    """The manifest with frame counts, of the parts that its entries are, and with frame rates where clips need them."""
+    counted = cut_to_spans(probe(manifest, track), track)
+    return with_rates(counted, track) if spec.fps else counted
+
+
+def _training_data(
+    config: TrainConfig, spec: InputSpec, folder: RunFolder, track: Track[Any]
+) -> tuple[Manifest, Splits]:
     manifest = read_data(config.data, config.data_format, config.classes)
     files = folder.splits if folder.has_checkpoint else (Path(config.splits) if config.splits else None)
     if len(manifest.classes) < 2:
@@ -226,7 +236,7 @@ def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) ->
     else:
         splits = make_splits(manifest, config.ratios, config.seed)
     _describe_data(manifest, splits)
-    return cut_to_spans(probe(manifest, track), track), splits
+    return _probed(manifest, spec, track), splits
 
 
 def _describe_data(manifest: Manifest, splits: Splits) -> None:
@@ -270,7 +280,7 @@ def _clip_datasets(
     config: TrainConfig, model: VideoClassifier, manifest: Manifest, splits: Splits
 ) -> tuple[ClipDataset, ClipDataset]:
     spec = model.input
-    sampler = ClipSampler(config.sampling, spec.frames, spec.stride, spec.views)
+    sampler = ClipSampler(config.sampling, spec.frames, spec.stride, spec.views, spec.fps)
     train_clips = ClipDataset(manifest, splits["train"], sampler, ClipTransform(spec, config.augment), config.seed)
     val_clips = ClipDataset(manifest, splits["val"], ClipSampler.for_evaluation(spec), ClipTransform(spec))
     return train_clips, val_clips

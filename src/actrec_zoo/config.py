@@ -47,6 +47,7 @@ class TrainConfig(BaseModel):
         label_smoothing: of the cross-entropy.
         frames: frames a clip; None takes the model's.
         stride: between the frames of a clip; None takes the model's.
+        fps: clip frames a second of the video, instead of `stride`; None takes the model's.
         size: input side in pixels; None takes the model's.
         views: clips a video under `uniform` sampling; None takes the model's.
         sampling: training clips: `blocks`, `random` or `uniform`.
@@ -87,6 +88,7 @@ class TrainConfig(BaseModel):
     label_smoothing: float = Field(0, ge=0, lt=1)
     frames: int | None = Field(None, ge=1)
     stride: int | None = Field(None, ge=1)
+    fps: float | None = Field(None, gt=0)
     size: int | None = Field(None, ge=1)
     views: int | None = Field(None, ge=1)
     sampling: Literal["blocks", "random", "uniform"] = "random"
@@ -100,9 +102,11 @@ class TrainConfig(BaseModel):
     threads: int | None = Field(None, ge=1)
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
-        """The model's input with this run's frames, stride, size, views and way of sampling."""
+        """The model's input with this run's frames, stride, fps, size, views and way of sampling."""
         sized = spec.input.with_size(self.size) if self.size else spec.input
         changes = {name: getattr(self, name) for name in ("frames", "stride", "views") if getattr(self, name)}
+        if self.fps or self.stride:  # a stride of the run's own takes the place of the model's fps
+            changes["fps"] = self.fps
         sampling: Literal["blocks", "uniform"] = "uniform" if self.sampling == "uniform" else "blocks"
         return dataclasses.replace(sized, sampling=sampling, **changes)
 

@@ -66,3 +66,16 @@ def test_bad_flags_leave_nothing_behind(
     outcome = invoke("train", "tiny_conv3d", "--data", table, "--out", tmp_path / "run", *flags, *QUICK)
     assert outcome.code == 2 and words in outcome.err and "Traceback" not in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+def test_clips_at_a_rate_of_their_own_in_training_evaluation_and_prediction(
+    videos: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    run, flags = tmp_path / "run", ("--sampling", "blocks", "--set", "fps=12.5")
+    trained = invoke("train", "tiny_conv3d", "--data", videos, "--out", run, *flags, *QUICK)
+    assert trained.code == 0, trained.err
+    assert json.loads((run / "config.json").read_text())["input"]["fps"] == 12.5
+    report = json.loads(invoke("eval", run, "--data", videos, "--split", "all", "--workers", "0", "--json").out)
+    assert (report["protocol"]["fps"], report["clip"]["n"]) == (12.5, 8)
+    assert invoke("predict", run, videos / "left" / "clip0.mp4").code == 0
+    assert "12.5 a second" in invoke("card", run).out

@@ -104,6 +104,7 @@ class Manifest:
         skipped: how many things were passed over, by kind.
         frames: int64[N], exact number of frames; -1 before the probe, 0 where the video cannot be read.
         offsets: int64[N], number in the video of the first of these frames; 0 for a whole video.
+        rates: float64[N], frames a second; 0 where that is not known or was not asked for.
         errors: why a video cannot be read, by index.
     """
 
@@ -119,6 +120,7 @@ class Manifest:
     skipped: Mapping[str, int] = field(default_factory=dict)
     frames: IntArray
     offsets: IntArray
+    rates: NDArray[np.float64]
     errors: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -152,6 +154,7 @@ class Manifest:
             skipped=dict(skipped or {}),
             frames=np.full(len(found), -1, dtype=np.int64),
             offsets=np.zeros(len(found), dtype=np.int64),
+            rates=np.zeros(len(found), dtype=np.float64),
         )
 
     def __len__(self) -> int:
