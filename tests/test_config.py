@@ -62,7 +62,7 @@ def test_defaults_of_every_model_are_valid(name: str) -> None:
     result = resolved(model=name)
     spec = actrec_zoo.get_spec(name)
     assert result.config.trainable_of(spec) == spec.trainable
-    assert result.config.input_of(spec).frames == spec.input.frames
+    assert result.config.input_of(spec).frames == spec.defaults.get("frames", spec.input.frames)
 
 
 @pytest.mark.parametrize(

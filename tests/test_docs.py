@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import doctest
+import functools
 import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +73,11 @@ def quoted(text: str) -> list[str]:
 
 
 def without_code(text: str) -> str:
-    return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S))
+    return re.sub(r"`[^`\n]*`", "", without_blocks(text))
+
+
+def without_blocks(text: str) -> str:
+    return re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.M | re.S)
 
 
 # Command line
@@ -314,11 +320,17 @@ def readme_files() -> dict[str, str]:
 def test_the_plugin_of_the_readme_works(tmp_path: Path) -> None:
     files = readme_files()
     assert set(files) == {"pyproject.toml", "smallconv/__init__.py", "smallconv/model.py"}
+    broken = broken_rules(tmp_path, tmp_path, files, "smallconv")
+    assert broken == ["card"]  # the template has one
+
+
+def broken_rules(folder: Path, packages: Path, files: dict[str, str], name: str) -> list[str]:
+    """Rules of the contract that a model breaks, whose plugin is a project of these files with its packages there."""
     project = tomllib.loads(files["pyproject.toml"])["project"]
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    information = tmp_path / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    for file, text in files.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(text)
+    information = packages / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     information.mkdir()
     entry_points = "".join(f"{k} = {v}\n" for k, v in project["entry-points"]["actrec_zoo"].items())
     (information / "METADATA").write_text(
@@ -328,40 +340,51 @@ def test_the_plugin_of_the_readme_works(tmp_path: Path) -> None:
     code = (
         "from actrec_zoo.registry import get_registry\n"
         "from actrec_zoo.testing import examine_model\n"
-        "model = get_registry().find('smallconv')\n"
+        f"model = get_registry().find({name!r})\n"
         "broken = [result.rule for result in examine_model(model).broken]\n"
         "print(model.id, model.plugin.distribution, model.plugin.status, *broken)"
     )
-    environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(packages), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False, capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=folder, env=environment, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["smallconv:smallconv", project["name"], "ok", "card"]  # the template has one
+    (plugin,) = project["entry-points"]["actrec_zoo"]
+    identity, distribution, status, *broken = done.stdout.split()
+    assert (identity, distribution, status) == (f"{plugin}:{name}", project["name"], "ok")
+    return broken
 
 
 TEMPLATE = ROOT / "examples" / "actrec-zoo-plugin-template"
 
 
-def template_excerpts() -> list[tuple[str, str]]:
-    """File and code of every excerpt that the guide shows."""
-    guide = text_of("docs/how-to/write-a-plugin.md")
-    return re.findall(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", guide, re.M | re.S)
+def guide_files() -> dict[str, str]:
+    """The files that the guide shows, put together from their parts in the order of the page."""
+    parts: dict[str, list[str]] = {}
+    shown = re.findall(r"^`([\w./]+)`:\n\n(`{3,})\w+\n(.*?)^\2$", text_of("docs/how-to/write-a-plugin.md"), re.M | re.S)
+    for file, _, code in shown:
+        parts.setdefault(file, []).append(code)
+    return {file: functools.reduce(_joined, codes) for file, codes in parts.items()}
 
 
-def unindented(code: str) -> str:
-    return "".join(line.strip() + "\n" for line in code.splitlines())
+def _joined(code: str, part: str) -> str:
+    """A further model goes into the function above it, anything else after two empty lines."""
+    return code + textwrap.indent(part, "    ") if part.startswith("yield ") else f"{code}\n\n{part}"
 
 
-@pytest.mark.parametrize(("file", "code"), template_excerpts())
-def test_the_guide_shows_the_template_as_it_is(file: str, code: str) -> None:
-    assert unindented(code) in unindented((TEMPLATE / file).read_text("utf-8"))
+@pytest.mark.parametrize("file", guide_files())
+def test_the_guide_shows_the_template_as_it_is(file: str) -> None:
+    assert guide_files()[file] == (TEMPLATE / file).read_text("utf-8")
+
+
+def test_the_plugin_of_the_guide_works(tmp_path: Path) -> None:
+    assert broken_rules(tmp_path, tmp_path / "src", guide_files(), "tsm_tiny") == []
 
 
 def test_the_guide_and_the_readme_of_the_template_name_all_its_files() -> None:
     files = {file.relative_to(TEMPLATE).as_posix() for file in TEMPLATE.rglob("*") if file.is_file()}
     files = {name for name in files if "cache" not in name} - {"README.md"}
-    assert files - {"src/actrec_zoo_tsm/py.typed"} == {file for file, _ in template_excerpts()}
+    assert files - {"src/actrec_zoo_tsm/py.typed"} == guide_files().keys()
     table = rows(section("examples/actrec-zoo-plugin-template/README.md", "## The files"))
     assert files == {quoted(cells[0])[0] for cells in table}
 
@@ -388,7 +411,7 @@ def python_blocks() -> list[tuple[str, str]]:
 def test_python_blocks_compile_and_their_names_exist(where: str, code: str) -> None:
     tree = ast.parse(code, where)
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("actrec_zoo"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "actrec_zoo":
             module = __import__(node.module, fromlist=["*"])
             assert all(hasattr(module, alias.name) for alias in node.names), where
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "actrec_zoo":
@@ -433,7 +456,7 @@ def test_public_names_are_documented() -> None:
 
 def anchors(page: Path) -> set[str]:
     """Anchors of the headings of a page, as the site makes them."""
-    titles = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S), re.M)
+    titles = re.findall(r"^#+ (.*)$", without_blocks(page.read_text("utf-8")), re.M)
     slugs = (re.sub(r"[^\w\s-]", "", title.replace("`", "")).strip().lower() for title in titles)
     return {re.sub(r"[-\s]+", "-", slug) for slug in slugs}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from actrec_zoo.config import parse_assignment
 from actrec_zoo.errors import ConfigError, PluginError
 from actrec_zoo.fitting import check_fit, meta_network
 from actrec_zoo.registry import RegisteredModel, get_registry
@@ -41,8 +44,8 @@ def test_a_builder_that_reads_values_is_tried_on_the_cpu() -> None:
         ({"frames": 3, "size": 8}, ("3 frames of 8x8: ", "It works with --size 224")),
         ({"layers": -1, "dropout": 0.2}, ("layers=-1", "It works with --set options.layers=1,")),
         ({"size": 8, "heads": 7}, ("heads=7", "`actrec-zoo info r2d_attn:squeezenet_attn` shows the model's own")),
-        ({"readout": "first"}, ("unknown readout 'first'", 'It works with --set options.readout="flatten"')),
-        ({"backbone": "r3d_18"}, ("takes clips, not images", "It works with --set options.backbone=")),
+        ({"readout": "first"}, ("unknown readout 'first'", "It works with --set 'options.readout=\"flatten\"'")),
+        ({"backbone": "r3d_18"}, ("takes clips, not images", "It works with --set 'options.backbone=")),
     ],
     ids=str,
 )
@@ -55,7 +58,7 @@ def test_the_setting_in_the_way_is_told(settings: Mapping[str, Any], words: tupl
 
 def test_either_setting_may_be_in_the_way() -> None:
     model = get_registry().find("r2d18_attn")
-    with pytest.raises(ConfigError, match=r"works with --frames 8 or with --set options\.frames=null, the model's own"):
+    with pytest.raises(ConfigError, match=r"works with --frames 8 or with no --set options\.frames, the model's own"):
         check_fit(model, dataclasses.replace(model.spec.input, frames=4), {"frames": 8})
 
 
@@ -91,3 +94,43 @@ def test_a_network_of_shapes_alone() -> None:
     net = meta_network(model, num_classes=7, options={"width": 4})
     assert net.get_submodule("head.classifier").weight.shape == (7, 16)
     assert net.get_submodule("head.classifier").weight.is_meta
+
+
+def test_the_advice_can_be_followed_as_it_is_printed() -> None:
+    """Pasted behind the command, the flag leads to a network that fits."""
+    model = get_registry().find("r3d_attn_adaptive")
+    with pytest.raises(ConfigError) as caught:
+        check_fit(model, model.spec.input, {"grid": [1, 2]})
+    found = re.search(r"It works with (.*), the model's own", str(caught.value))
+    assert found
+    flag, assignment = shlex.split(found[1])
+    assert flag == "--set"
+    key, value = parse_assignment(assignment)
+    check_fit(model, model.spec.input, {key.removeprefix("options."): value})
+
+
+def test_an_option_of_none_is_left_out() -> None:
+    model = get_registry().find("r3d_attn8")
+    with pytest.raises(ConfigError, match=r"It works with no --set options\.grid, the model's own"):
+        check_fit(model, model.spec.input, {"grid": "null"})
+
+
+@pytest.mark.parametrize("error", ["KeyError('wide')", "AssertionError()", "AttributeError('x')", "OSError('disk')"])
+def test_whatever_a_builder_raises_is_one_line(error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = f"""
+def build(num_classes, pretrained, width):
+    raise {error}
+"""
+    site = Site(tmp_path / "site", monkeypatch)
+    plugin = model_code("odd_net").replace("actrec_zoo_plugins.tiny.model", "MODULE.parts")
+    site.add("odd", plugin, parts=code)
+    odd = site.registry().find("odd_net")
+    with pytest.raises(ConfigError, match=r"odd:odd_net cannot be built with \{'width': 24\}: \S+"):
+        check_fit(odd, odd.spec.input, {})
+
+
+def test_frames_and_sizes_are_whole_numbers() -> None:
+    model = get_registry().find("timesformer")
+    for name in ("frames", "size"):
+        with pytest.raises(ConfigError, match=rf"options\.{name} of timesformer must be of type int, not 'abc'"):
+            check_fit(model, model.spec.input, {name: "abc"})

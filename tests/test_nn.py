@@ -169,3 +169,9 @@ def test_nearest_multiple_is_named(value: int, nearest: int) -> None:
     require_multiple("size", 48, 16, "the patch")
     with pytest.raises(ConfigError, match=rf"size={value} is no multiple of the patch: take {nearest}$"):
         require_multiple("size", value, 16, "the patch")
+
+
+@pytest.mark.parametrize("option", ["project", "feedforward"])
+def test_widths_of_nothing_are_refused(option: str) -> None:
+    with pytest.raises(ConfigError, match=f"{option}=0 must be 1 or more"):
+        TokenHead(8, 2, tokens=1, heads=2, **{option: 0})

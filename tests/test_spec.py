@@ -130,3 +130,11 @@ def test_sources_of_weights(source: str) -> None:
 def test_sources_that_are_not_pinned_or_not_known(source: str, complaint: str) -> None:
     with pytest.raises(PluginError, match=complaint):
         WeightsRef(source=source, url="", trained_on="", license="")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kind"), [("card", 5, "str"), ("summary", None, "str"), ("input", {}, "InputSpec")]
+)
+def test_fields_of_another_type_are_refused(field: str, value: Any, kind: str) -> None:
+    with pytest.raises(PluginError, match=f"{field} of model 'm' must be of type {kind}"):
+        model(**{field: value})

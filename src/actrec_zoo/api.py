@@ -22,6 +22,7 @@ from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.features import extract_features
+from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
 from actrec_zoo.data.rates import with_rates
@@ -39,12 +40,12 @@ from actrec_zoo.fitting import check_fit
 from actrec_zoo.hub import store
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
-from actrec_zoo.loading import create, load, locate
+from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.spec import InputSpec
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
-from actrec_zoo.training.parameters import only_head_trains, set_trainable, set_training_mode
-from actrec_zoo.training.run import RunFolder, open_run, refuse_changes
+from actrec_zoo.training.parameters import only_head_trains, parameter_groups, set_trainable, set_training_mode
+from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback
 from actrec_zoo.training.trainer import TrainResult
 
@@ -95,6 +96,8 @@ def train(
     device = resolve_device(resolved.config.device)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     _check_network(registered, resolved.config)
+    if not folder.has_checkpoint:
+        check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
     manifest, splits = _training_data(resolved.config, resolved.config.input_of(registered.spec), folder, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
@@ -119,6 +122,7 @@ def evaluate(
     split: EvalSplit = "test",
     splits: str | Path | None = None,
     out: str | Path | None = None,
+    weights: str = "auto",
     batch_size: int = 16,
     workers: int | None = None,
     device: str = "auto",
@@ -135,6 +139,7 @@ def evaluate(
         splits: folder of split files; by default the run's own copy, else the splits that the data set states.
         out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
             nothing is written for a loaded model without it.
+        weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
         batch_size: clips at once; the result does not depend on it.
         workers: decoding processes.
         device: auto, cpu, cuda or mps.
@@ -144,8 +149,8 @@ def evaluate(
         ActrecZooError: the model, the data or the splits do not fit.
     """
     target = resolve_device(device)
-    home = None if isinstance(model, VideoClassifier) else locate(model)
-    classifier = model if isinstance(model, VideoClassifier) else load(home or model)
+    home = None if isinstance(model, VideoClassifier) or weights != "auto" else locate(model)
+    classifier = model if isinstance(model, VideoClassifier) else load_to_answer(home or model, weights)
     folder = Path(out) if out else _home_of_results(model, home)
     if folder is not None:
         require_folder(folder)
@@ -163,9 +168,9 @@ def evaluate(
         track=track,
     )
     classifier.to(was_on)
-    result = report.to_dict(
-        model=classifier.id, protocol=_protocol(classifier, data, split), versions=library_versions()
-    )
+    seen = None if home is None else count_seen(home, manifest, videos)
+    protocol = _protocol(classifier, data, split, seen)
+    result = report.to_dict(model=classifier.id, protocol=protocol, versions=library_versions())
     if folder is not None:
         write_json(folder / EVAL_FILE, result)
         plot_confusion(folder / "plots" / "confusion.png", report.confusion, report.labels)
@@ -208,9 +213,16 @@ def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
 
     Raises:
         ConfigError: it cannot, or has not.
+        WeightsError, RunError: the weights that it starts from do not exist.
     """
     net = check_fit(model, config.input_of(model.spec), config.options)
-    set_trainable(net, model.spec, config.trainable_of(model.spec))
+    try:
+        set_trainable(net, model.spec, config.trainable_of(model.spec))
+    except ConfigError as error:
+        if config.trainable is not None or not config.options:
+            raise
+        raise ConfigError(f"{error}. With these options, say what trains: --trainable @head") from error
+    parameter_groups(net, model.spec, config.lr_factors)
 
 
 def _probed(manifest: Manifest, spec: InputSpec, track: Track[Any]) -> Manifest:
@@ -379,12 +391,13 @@ def _part(manifest: Manifest, split: EvalSplit, files: Path | None) -> tuple[Man
     return manifest, found[split]
 
 
-def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit) -> dict[str, Any]:
+def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit, seen: int | None) -> dict[str, Any]:
     """What the figures were measured with."""
     return {
         "name": "video",
-        "data": Path(data).resolve().stem,
+        "data": data_name(data),
         "split": split,
+        "seen": seen,
         "clip": "each clip by itself",
         "video": "mean of the softmax of its clips",
         "top5": f"top-{min(5, len(model.labels))} of {len(model.labels)} classes",

@@ -2,24 +2,28 @@
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from actrec_zoo.cost import Cost, measure
+from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import SPLIT_NAMES
-from actrec_zoo.errors import ConfigError, RunError
-from actrec_zoo.files import read_json, write_text
+from actrec_zoo.errors import ActrecZooError, ConfigError, RunError
+from actrec_zoo.files import write_text
 from actrec_zoo.fitting import check_fit
-from actrec_zoo.hub.card import RunFacts, render_card
+from actrec_zoo.hub.card import RunFacts, Start, render_card
 from actrec_zoo.hub.model_card import render_model_card, render_model_table
-from actrec_zoo.hub.package import EVAL_FILE, Package, read_package
+from actrec_zoo.hub.package import EVAL_FILE, WEIGHTS_FILE, read_package
 from actrec_zoo.hub.prose import read_prose
+from actrec_zoo.hub.remote import PREFIX
+from actrec_zoo.hub.report import read_report
 from actrec_zoo.loading import find_model, is_path
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import ModelSpec
 from actrec_zoo.training.checkpoint import HISTORY, read_history
 from actrec_zoo.training.parameters import set_trainable
-from actrec_zoo.training.run import RunFolder
+from actrec_zoo.training.run import RUN_FILE, RunFolder
 
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 """What surrounds the table of models on a page."""
@@ -40,6 +44,12 @@ def card(name: str | Path) -> str:
     Raises:
         ActrecZooError: there is no such model or run, its card lacks prose, or the run's files do not fit.
     """
+    if str(name).startswith(PREFIX):
+        repository = str(name).removeprefix(PREFIX).partition("@")[0]
+        raise ConfigError(
+            f"{name} is on the Hugging Face Hub and has its card there: https://huggingface.co/{repository}. "
+            "`card` takes a model's name or the path of a run"
+        )
     if is_path(name):
         return run_card(Path(name))
     model = get_registry().find(str(name))
@@ -55,18 +65,19 @@ def run_card(folder: Path) -> str:
     package = read_package(folder)
     config = RunFolder(folder, fresh=False).settings().values
     history = read_history(folder / HISTORY) if (folder / HISTORY).is_file() else []
-    spec, report = find_model(package).spec, _report(folder / EVAL_FILE, package)
+    spec, report = find_model(package).spec, read_report(folder / EVAL_FILE, package)
     try:
         facts = RunFacts(
             config=config,
-            data=Path(config["data"]).resolve().stem,
+            data=data_name(config["data"]),
             best=asdict(max(history, key=lambda record: record.rank)) if history else None,
             videos=_videos(folder / "splits"),
+            start=_start(spec, config, (folder.resolve(),)),
             report=report,
         )
         return render_card(spec, package, facts)
     except (KeyError, TypeError) as error:
-        raise RunError(f"run.json or eval.json in {folder} is not what `train` and `eval` write: {error!r}") from error
+        raise RunError(f"run.json in {folder} is not what `train` writes: {error!r}") from error
 
 
 def cost_of(model: RegisteredModel) -> Cost:
@@ -118,6 +129,34 @@ def write_cards(files: Iterable[CardFile]) -> None:
         write_text(file.path, file.text)
 
 
+def _start(spec: ModelSpec, config: Mapping[str, Any], runs: tuple[Path, ...]) -> Start:
+    """The weights that a run began with, which may be those of another run; `runs` are those on the way here."""
+    weights = str(config.get("weights", "none"))
+    tag = next(iter(spec.weights), "none") if weights == "pretrained" else weights
+    if "backbone_weights" in config:
+        return Start.unknown(f"the file {Path(config['backbone_weights']).name}")
+    if tag == "none":
+        return Start()
+    if tag in spec.weights:
+        return Start.upstream(tag, spec.weights[tag])
+    if tag.startswith(PREFIX):
+        return Start.unknown(tag, [tag.removeprefix(PREFIX).partition("@")[0]])
+    return _start_of_run(Path(tag).expanduser().resolve(), runs)
+
+
+def _start_of_run(path: Path, runs: tuple[Path, ...]) -> Start:
+    """The weights that the run at `path` began with: what was trained from them derives from them, too."""
+    folder = path.parent if path.name == WEIGHTS_FILE else path
+    if folder in runs or not (folder / RUN_FILE).is_file():
+        return Start.unknown(path.name)
+    try:
+        spec, config = find_model(read_package(folder)).spec, RunFolder(folder, fresh=False).settings().values
+    except ActrecZooError:
+        return Start.unknown(path.name)
+    first = _start(spec, config, (*runs, folder))
+    return replace(first, told=f"a run of `{spec.name}` that began with {first.told}")
+
+
 def _unlike(expected: Mapping[Path, str]) -> Iterable[tuple[Difference, Path]]:
     for path, text in expected.items():
         if not path.is_file():
@@ -146,16 +185,3 @@ def _videos(splits: Path) -> dict[str, int]:
 def _rows(file: Path) -> int:
     with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
         return max(0, sum(1 for _ in csv.reader(lines)) - 1)
-
-
-def _report(file: Path, package: Package) -> Mapping[str, Any] | None:
-    """What eval.json holds, where there is one and it is of this model."""
-    if not file.is_file():
-        return None
-    report = read_json(file)
-    needed = {"model", "labels", "protocol", "clip", "video", "n_expected", "n_used", "n_failed"}
-    if not isinstance(report, dict) or not needed <= report.keys():
-        raise RunError(f"{file} is not what `actrec-zoo eval` writes: run it again")
-    if report["model"] != package.model or tuple(report["labels"]) != package.labels:
-        raise RunError(f"{file} is of another model than {package.folder}: run `actrec-zoo eval` again")
-    return report

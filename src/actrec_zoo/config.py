@@ -189,7 +189,7 @@ def flatten(values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested settings as flat ones: `{"options": {"heads": 8}}` to `{"options.heads": 8}`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping) and key in ("options", "lr_factors"):
+        if isinstance(value, Mapping) and value and key in ("options", "lr_factors"):
             flat |= {f"{key}.{inner}": item for inner, item in value.items()}
         else:
             flat[key] = value
@@ -204,7 +204,7 @@ def check_options(spec: ModelSpec, options: Mapping[str, Any]) -> None:
                 f"{spec.name} has no option {name!r}.{did_you_mean(name, spec.options)} "
                 f"It has {', '.join(spec.options) or 'none'}."
             )
-        expected = _KINDS.get(type(spec.options.get(name)))
+        expected = (int,) if name in ("frames", "size") else _KINDS.get(type(spec.options.get(name)))
         if expected is not None and value is not None and type(value) not in expected:
             kind = expected[0].__name__
             raise ConfigError(f"options.{name} of {spec.name} must be of type {kind}, not {value!r}")

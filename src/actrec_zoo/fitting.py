@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from actrec_zoo.errors import ConfigError, PluginError
+from actrec_zoo.errors import ActrecZooError, ConfigError, PluginError
 from actrec_zoo.loading import build, resolve_options
 from actrec_zoo.registry import RegisteredModel
 from actrec_zoo.spec import InputSpec
@@ -52,7 +53,10 @@ def _fitting_network(model: RegisteredModel, settings: _Settings) -> nn.Module:
         warnings.simplefilter("ignore")  # they come again when the network is built for use
         try:
             return _after_one_clip("meta", model, settings)
-        except Exception:  # it may be the meta device that is in the way, as for a builder that reads a tensor's value
+        except Exception as error:
+            if isinstance(error, ActrecZooError) and error.__cause__ is None:
+                raise  # the network's own refusal
+            # else it may be the meta device that is in the way, as for a builder that reads a tensor's value
             return _after_one_clip("cpu", model, settings)
 
 
@@ -95,8 +99,15 @@ def _each_undone(model: RegisteredModel, settings: _Settings) -> list[tuple[str,
         undone.append((f"--size {own.size}", (input.with_size(own.size), options)))
     for name in options:
         others = {key: value for key, value in options.items() if key != name}
-        undone.append((f"--set options.{name}={json.dumps(model.spec.options[name])}", (input, others)))
+        undone.append((_own_option(name, model.spec.options[name]), (input, others)))
     return undone
+
+
+def _own_option(name: str, default: object) -> str:
+    """How to say an option's default on the command line, where TOML has no word for None."""
+    if default is None:
+        return f"no --set options.{name}"
+    return f"--set {shlex.quote(f'options.{name}={json.dumps(default)}')}"
 
 
 def _fits(model: RegisteredModel, settings: _Settings) -> bool:

@@ -64,6 +64,26 @@ def load(
     return model.eval().to(device or "cpu")
 
 
+def load_to_answer(
+    name: str | Path, weights: str = "auto", device: str | torch.device | None = None
+) -> VideoClassifier:
+    """As `load`, but refuse weights that leave the classifier untrained: its answers would mean nothing.
+
+    Raises:
+        ConfigError: the classifier would be a new one.
+    """
+    if weights != "auto":
+        if str(name).startswith(remote.PREFIX) or is_path(name):
+            raise ConfigError(f"--weights {weights}: {name} has weights of its own, leave it out")
+        model = get_registry().find(str(name))
+        if not _keeps_classifier(model, weights):
+            raise ConfigError(
+                f"--weights {weights}: the classifier of {model.spec.name} would be new and its answers mean nothing. "
+                f"Train it first: `actrec-zoo train {model.spec.name} --data DIR`"
+            )
+    return load(name, weights=weights, device=device)
+
+
 def locate(name: str | Path) -> Path | None:
     """The folder of a trained model: a path, a pulled Hub repository, or the local store's run for a name."""
     if str(name).startswith(remote.PREFIX):
@@ -99,7 +119,9 @@ def create(
     resolved = resolve_options(model, preprocessing, options or {})
     num_classes = None if labels is None else len(labels)
     if labels is None:
-        labels = upstream_labels(spec.weights[str(tag)])
+        if tag is None or spec.weights[tag].num_classes is None:
+            raise ConfigError(f"{spec.name} with weights {weights!r} has no classifier to keep: give labels")
+        labels = upstream_labels(spec.weights[tag])
     net = build(model, num_classes=num_classes, options=resolved, pretrained=tag)
     classifier = VideoClassifier(
         net, spec=spec, id=model.id, labels=labels, input=preprocessing, options=dict(options or {})
@@ -141,9 +163,33 @@ def build(
         raise PluginError(f"plugin {model.plugin.name!r} of model {model.id!r} is broken: {error}") from error
     try:
         net: nn.Module = builder(num_classes=num_classes, pretrained=pretrained, **options)
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise ConfigError(f"{model.id} cannot be built with {dict(options)}: {error}") from error
+    except ActrecZooError:
+        raise
+    except Exception as error:  # a plugin's builder may raise anything
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, LookupError | AttributeError) else str(error)
+        shown = " ".join(reason.split()) or type(error).__name__
+        raise ConfigError(f"{model.id} cannot be built with {dict(options)}: {shown}") from error
     return net
+
+
+def check_first_weights(model: RegisteredModel, weights: str | None, backbone_weights: str | Path | None) -> None:
+    """Find out before anything is built whether the first weights exist, as far as files and tags go.
+
+    Raises:
+        WeightsError, RunError: they do not.
+    """
+    if backbone_weights is not None:
+        if not Path(backbone_weights).is_file():
+            raise WeightsError(f"--backbone-weights: there is no file {backbone_weights}")
+        return
+    reference = None if weights in (None, "none") else weights
+    if reference is None or _tag(model, reference) is not None or reference.startswith(remote.PREFIX):
+        return
+    path = Path(reference).expanduser()
+    if not path.exists():
+        raise WeightsError(f"--weights: there is nothing at {reference}")
+    if path.is_dir():
+        require_weights(read_package(path))
 
 
 def find_model(package: Package) -> RegisteredModel:

@@ -151,6 +151,9 @@ class TokenHead(nn.Module):
         center: bool = False,
     ) -> None:
         super().__init__()
+        for name, value in (("project", project), ("feedforward", feedforward)):
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value} must be 1 or more")
         self.center = center
         self.projection = nn.Linear(width, project) if project else None
         width = project or width

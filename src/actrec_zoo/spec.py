@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 from actrec_zoo.errors import ConfigError, PluginError
@@ -127,6 +128,12 @@ class Reference:
     top5: float | None = None
 
 
+def as_published(ratio: float) -> str:
+    """A published ratio in percent, with all of its digits and at least two of them after the point."""
+    value = Decimal(str(ratio)) * 100
+    return f"{value:.2f}" if value == round(value, 2) else f"{value.normalize():f}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class WeightsRef:
     """Pretrained weights of a backbone: where they come from and what they are.
@@ -137,7 +144,8 @@ class WeightsRef:
         file: the file in a Hub repository.
         url: where a person finds them, named in the error when they cannot be reached.
         trained_on: data set.
-        license: SPDX identifier, of the weights.
+        license: of the weights, not of the code that made them: an SPDX identifier, or in words what is known where
+            their publisher states none.
         num_classes: size of upstream's classifier where the model can keep it: the builder then takes
             `num_classes=None`. None where the model always has a new classifier.
         reference: figure that upstream published for these weights.
@@ -218,7 +226,13 @@ class ModelSpec:
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for key, kind in (("summary", str), ("architecture", str), ("input", InputSpec), ("parameters", int)):
+        for key, kind in (
+            ("summary", str),
+            ("architecture", str),
+            ("input", InputSpec),
+            ("parameters", int),
+            ("card", str),
+        ):
             if not isinstance(getattr(self, key), kind):
                 raise PluginError(f"{key} of model {self.name!r} must be of type {kind.__name__}")
         for name in (self.name, *self.aliases):

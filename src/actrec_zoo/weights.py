@@ -2,11 +2,12 @@
 
 import json
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 from urllib.error import URLError
+from zipfile import is_zipfile
 
 import safetensors.torch
 import torch
@@ -16,6 +17,8 @@ from torchvision import models
 
 from actrec_zoo.errors import ConfigError, WeightsError, did_you_mean
 from actrec_zoo.spec import WeightsRef
+
+Network = TypeVar("Network", bound=nn.Module)
 
 _TORCHVISION_TAGS = {"imagenet": "IMAGENET1K_V1", "kinetics400": "KINETICS400_V1"}
 _LISTED = 8
@@ -103,38 +106,66 @@ def torchvision_model(name: str, *, pretrained: str | None = None, **arguments: 
 
 
 def hub_state(weights: WeightsRef) -> dict[str, Tensor]:
-    """Upstream's tensors from the Hugging Face Hub, by upstream's own key names.
+    """Upstream's tensors from the Hugging Face Hub, float32, by upstream's own key names.
 
     transformers fetches the file at the pinned commit, into huggingface_hub's cache. A file in torch's older format
     is read without running any code that it may hold.
 
     Raises:
-        WeightsError: the file cannot be downloaded or read.
+        WeightsError: the file cannot be downloaded or read, or holds something else than named tensors.
     """
     file = _hub_file(weights, weights.file)
-    if file.suffix == ".safetensors":
-        return read_safetensors(file)
-    try:
-        return cast(dict[str, Tensor], torch.load(file, map_location="cpu", weights_only=True, mmap=True))
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise WeightsError(f"{file} holds no weights that can be read: {error}") from error
+    state = read_safetensors(file) if file.suffix == ".safetensors" else _read_pickled(file)
+    if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
+        raise WeightsError(f"{file} holds no weights that can be read: it is no table of names and tensors")
+    odd = [k for k, v in state.items() if not isinstance(v, Tensor) or not v.is_floating_point() or v.is_sparse]
+    if odd:
+        raise WeightsError(f"{file} holds no weights that can be read: {odd[0]} is no tensor of floating-point numbers")
+    return {key: value.float() for key, value in state.items()}
+
+
+def build_filled(make: Callable[[], Network], weights: WeightsRef, state: Mapping[str, Tensor]) -> Network:
+    """Build a network without memory and fill it with upstream's tensors; nothing is initialised for nothing.
+
+    Raises:
+        WeightsError: keys are missing or left over, or shapes differ; they are listed.
+    """
+    with torch.device("meta"):
+        net = make()
+    load_strictly(net, state, source=weights.source, ignore=weights.ignore_keys, assign=True)
+    return net
 
 
 def upstream_labels(weights: WeightsRef) -> tuple[str, ...]:
     """Class names of upstream's classifier, in its order: torchvision's own, or those of the Hub's config.json.
 
     Raises:
-        WeightsError: they cannot be downloaded or read.
+        WeightsError: they cannot be downloaded or read, or are not as many as upstream has classes.
     """
     kind, _, name = weights.source.partition(":")
     if kind == "torchvision":
-        return tuple(models.get_weight(name).meta["categories"])
-    file = _hub_file(weights, "config.json")
+        where, labels = weights.source, tuple(models.get_weight(name).meta["categories"])
+    else:
+        file = _hub_file(weights, "config.json")
+        where, labels = str(file), _labels_of_config(file)
+    if len(labels) != weights.num_classes or len(set(labels)) != len(labels):
+        raise WeightsError(f"{where} names {len(set(labels))} classes, upstream's classifier has {weights.num_classes}")
+    return labels
+
+
+def _labels_of_config(file: Path) -> tuple[str, ...]:
     try:
         names = json.loads(file.read_text(encoding="utf-8"))["id2label"]
         return tuple(str(names[str(index)]) for index in range(len(names)))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{file} does not name the classes (id2label): {error!r}") from error
+
+
+def _read_pickled(file: Path) -> object:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=is_zipfile(file))
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightsError(f"{file} holds no weights that can be read: {error}") from error
 
 
 def _hub_file(weights: WeightsRef, name: str) -> Path:
@@ -144,7 +175,11 @@ def _hub_file(weights: WeightsRef, name: str) -> Path:
     try:
         return Path(str(cached_file(repository, name, revision=commit)))
     except (OSError, RuntimeError, ValueError) as error:
-        raise _unreachable(f"{weights.url} ({name} of commit {commit[:7]})", error) from error
+        raise _unreachable(
+            f"{weights.url} ({name} of commit {commit[:7]})",
+            error,
+            f"a copy that `hf download {repository} --revision {commit}` fetched elsewhere is found through HF_HOME",
+        ) from error
 
 
 def _torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
@@ -158,15 +193,16 @@ def _torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
             member.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True),
         )
     except (URLError, OSError, RuntimeError) as error:
-        raise _unreachable(str(member.url), error) from error
+        raise _unreachable(
+            str(member.url), error, "`--backbone-weights FILE.safetensors` takes a file that you have"
+        ) from error
 
 
-def _unreachable(address: str, error: Exception) -> WeightsError:
-    reason = " ".join(str(getattr(error, "reason", error)).split())
+def _unreachable(address: str, error: Exception, way_on: str) -> WeightsError:
+    reason = " ".join(str(getattr(error, "reason", error)).split()).rstrip(".")
     return WeightsError(
         f"cannot download the pretrained weights {address}: {reason}. "
-        "Without them: `--weights none` starts from random weights, and `--backbone-weights FILE.safetensors` "
-        "takes a file that you have."
+        f"Without them: `--weights none` starts from random weights, and {way_on}."
     )
 
 

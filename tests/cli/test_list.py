@@ -156,3 +156,7 @@ def test_third_party_models_are_listed_by_id(tmp_path: Path, monkeypatch: pytest
         out = invoke("list").out
     assert "extra:tiny_conv3d" in out
     assert "Net [/red] of [link]" in out
+
+
+def test_a_limit_of_none_is_a_filter_too(invoke: Invoke) -> None:
+    assert invoke("list", "--max-params", "0").out == "no model passes all the filters\n"

@@ -175,9 +175,18 @@ def test_bad_settings_are_refused(
     [
         (("squeezenet_attn", "--size", "8"), ("squeezenet_attn", "16 frames of 8x8", "works with --size 224")),
         (("r2d_attn", "--set", "options.heads=7"), ("heads=7", "a divisor", "works with --set options.heads=8")),
-        (("r2d18_attn", "--set", "options.frames=5"), ("8 frames of 224x224", "--set options.frames=null")),
+        (("r2d18_attn", "--set", "options.frames=5"), ("8 frames of 224x224", "with no --set options.frames")),
         (("tiny_conv3d", "--set", "options.widht=3"), ("widht", "Did you mean width?")),
         (("tiny_conv3d", "--trainable", "@hed"), ("@hed", "Did you mean @head")),
+        (("timesformer", "--set", "options.frames=abc"), ("options.frames", "type int", "'abc'")),
+        (("timesformer", "--size", "100"), ("size=100", "the patch of 16 pixels", "works with --size 224")),
+        (("videomae", "--frames", "7"), ("frames=7", "the tubelet of 2 frames", "works with --frames 16")),
+        (("mobilenet_attn", "--set", 'options.backbone_args={weights="X"}'), ("mobilenet_attn", "weights")),
+        (("r2d_attn", "--set", "options.backbone=alexnet"), ("@stem", "--trainable @head")),
+        (("tiny_conv3d", "--weights", "pretrained"), ("no pretrained weights", "--weights none")),
+        (("tiny_conv3d", "--weights", "absent/run"), ("--weights", "there is nothing at absent/run")),
+        (("r3d", "--weights", "kinetics"), ("r3d has no weights 'kinetics'", "kinetics400")),
+        (("r3d", "--backbone-weights", "absent.safetensors"), ("--backbone-weights", "no file absent.safetensors")),
         (("tiny_conv3d", "--set", "trainer=other"), ("there is no trainer 'other'",)),
         (("tiny_conv3d", "--set", "objective=other"), ("there is no objective 'other'",)),
     ],
@@ -394,6 +403,33 @@ def test_predict_with_upstreams_weights(torch_home: Path, squares: Path, invoke:
     assert outcome.code == 0, outcome.err
     labels = {p["label"] for p in json.loads(outcome.out)[0]["predictions"]}
     assert labels <= set(R3D_18_Weights.KINETICS400_V1.meta["categories"])
-    outcome = invoke("predict", "r3d", squares / "left" / "clip0", "--weights", "imagenet")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert "r3d has no weights 'imagenet': use pretrained, kinetics400, none" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "complaint"),
+    [
+        ("r3d", "imagenet", "r3d has no weights 'imagenet': use pretrained, kinetics400, none"),
+        ("r3d", "none", "--weights none: the classifier of r3d would be new and its answers mean nothing"),
+        ("r3d_attn8", "pretrained", "--weights pretrained: the classifier of r3d_attn8 would be new"),
+        ("./run", "pretrained", "--weights pretrained: ./run has weights of its own, leave it out"),
+    ],
+)
+def test_answers_of_an_untrained_classifier_are_refused(
+    name: str, weights: str, complaint: str, squares: Path, invoke: Invoke
+) -> None:
+    for command in (("predict", name, squares / "left" / "clip0"), ("eval", name, "--data", squares, "--split", "all")):
+        outcome = invoke(*command, "--weights", weights)
+        assert_refused(outcome, complaint)
+        assert outcome.out == ""
+
+
+def test_eval_with_upstreams_weights(torch_home: Path, tmp_path: Path, invoke: Invoke) -> None:
+    spec = actrec_zoo.get_spec("r3d")
+    reference = upstream.torchvision_network("r3d_18")
+    upstream.publish_torchvision(torch_home, upstream.weights_of(spec), reference.state_dict())
+    for label in ("archery", "bowling"):
+        write_frames(tmp_path / "data" / label / "clip0", moving_square(8, step=1))
+    flags = ("--split", "all", "--weights", "pretrained", "--workers", "0", "--json")
+    outcome = invoke("eval", "r3d", "--data", tmp_path / "data", *flags)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["n_used"] == 2

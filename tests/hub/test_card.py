@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from actrec_zoo import evaluate, train
 from actrec_zoo.cards import card, run_card
+from actrec_zoo.data.layouts import data_name
 from actrec_zoo.errors import ActrecZooError, RunError
 from tests.hub.test_model_card import head_of, section
 
@@ -111,6 +113,67 @@ def test_figures_that_say_too_much_stay_out_of_the_head(run: Path, split: str, f
     assert reason in section(text, "Evaluation")
 
 
+def test_videos_that_the_run_has_seen_keep_the_figures_out_of_the_head(
+    trained: Path, squares: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "test.csv").write_text((trained / "splits" / "train.csv").read_text())
+    before = (trained / "eval.json").read_text()
+    moved = shutil.copytree(squares, tmp_path / "moved")
+    ways: list[tuple[Path, dict[str, Any], str]] = [
+        (squares, {"split": "all"}, "18 of 20 videos"),
+        (squares, {"splits": other}, "16 of 16 videos"),
+        (moved, {"split": "all"}, "18 of 20 videos"),
+        (squares / "left.csv", {"split": "all"}, "9 of 10 videos"),
+        (squares.parent / "right.csv", {"split": "all"}, "9 of 10 videos"),
+    ]
+    for file, prefix in ((squares / "left.csv", ""), (squares.parent / "right.csv", "squares/")):
+        rows = [f"{prefix}{file.stem}/clip{i},{file.stem}" for i in range(10)]
+        file.write_text("\n".join(["path,label", *rows]))
+    try:
+        for data, options, told in ways:
+            evaluate(trained, data, workers=0, device="cpu", **options)
+            text = run_card(trained)
+            assert "model-index" not in head_of(text)
+            assert f"{told} are among those that the run trained on" in section(text, "Evaluation")
+    finally:
+        (trained / "eval.json").write_text(before)
+        for data, *_ in ways[3:]:
+            data.unlink()
+
+
+def test_videos_that_the_run_has_not_seen_are_a_result(trained: Path, videos: Path) -> None:
+    assert json.loads((trained / "eval.json").read_text())["protocol"]["seen"] == 0
+    before = (trained / "eval.json").read_text()
+    evaluate(trained, videos, split="all", workers=0, device="cpu")
+    (entry,) = head_of(run_card(trained))["model-index"]
+    (trained / "eval.json").write_text(before)
+    assert (entry["results"][0]["dataset"]["name"], entry["results"][0]["dataset"]["split"]) == ("videos", "all")
+
+
+@pytest.mark.parametrize(("data", "kept"), [("squares", False), (None, False), ("elsewhere", True)])
+def test_old_results_over_all_videos_are_none_where_the_run_may_know_them(
+    run: Path, data: str | None, kept: bool
+) -> None:
+    protocol = json.loads((run / "eval.json").read_text())["protocol"] | {"split": "all", "data": data}
+    change(run, protocol={k: v for k, v in protocol.items() if k != "seen" and v is not None})
+    text = run_card(run)
+    assert ("model-index" in head_of(text)) is kept
+    assert ("does not say how many of them it has seen" in section(text, "Evaluation")) is not kept
+
+
+def test_data_is_named_in_full(tmp_path: Path) -> None:
+    (tmp_path / "clips.v2").mkdir()
+    (tmp_path / "odd.csv").mkdir()
+    (tmp_path / "list.of.2.csv").touch()
+    (tmp_path / "list.json").touch()
+    names = ("clips.v2", "odd.csv", "list.of.2.csv", "list.json", "gone.v2", "gone.v2.csv")
+    assert [data_name(tmp_path / name) for name in names] == [
+        *("clips.v2", "odd.csv", "list.of.2", "list", "gone.v2", "gone.v2"),
+    ]
+
+
 def test_results_of_before_data_was_named(run: Path) -> None:
     protocol = json.loads((run / "eval.json").read_text())["protocol"]
     assert protocol.pop("data") == "squares"
@@ -119,17 +182,78 @@ def test_results_of_before_data_was_named(run: Path) -> None:
     assert entry["results"][0]["dataset"]["name"] == "the data that was evaluated"
 
 
-def test_weights_that_training_began_with(run: Path) -> None:
-    assert "license" not in head_of(run_card(run))
-    config = json.loads((run / "config.json").read_text())
-    (run / "config.json").write_text(json.dumps(config | {"model": "timesformer:timesformer", "options": {}}))
-    change(run, model="timesformer:timesformer")
+def started(run: Path, model: str = "timesformer:timesformer", **config: Any) -> Path:
+    """Make the run one of another model, with other settings."""
+    for file, values in (("config.json", {"model": model, "options": {}}), ("eval.json", {"model": model})):
+        (run / file).write_text(json.dumps(json.loads((run / file).read_text()) | values))
     record = json.loads((run / "run.json").read_text())
-    for weights, known in (("pretrained", True), ("kinetics400", True), ("none", False), ("runs/other", False)):
-        (run / "run.json").write_text(json.dumps(record | {"config": record["config"] | {"weights": weights}}))
-        head = head_of(run_card(run))
-        assert head.get("license") == ("cc-by-nc-4.0" if known else None)
-        assert ("base_model" in head) is known
+    (run / "run.json").write_text(json.dumps(record | {"config": record["config"] | config}))
+    return run
+
+
+FACEBOOK = ["facebook/timesformer-base-finetuned-k400"]
+
+
+@pytest.mark.parametrize(
+    ("config", "licence", "bases", "told"),
+    [
+        ({"weights": "pretrained"}, "cc-by-nc-4.0", FACEBOOK, "licence of the starting weights: CC-BY-NC-4.0."),
+        ({"weights": "kinetics400"}, "cc-by-nc-4.0", FACEBOOK, "upstream's weights `kinetics400` (<https://hugging"),
+        ({"weights": "none"}, None, None, "Training began with random weights.\n"),
+        (
+            {"weights": "hf:me/mine@main"},
+            "unknown",
+            ["me/mine"],
+            "hf:me/mine@main; licence of the starting weights: un",
+        ),
+        ({"weights": "./gone"}, "unknown", None, "gone; licence of the starting weights: unknown."),
+        ({"backbone_weights": "a/b.safetensors"}, "unknown", None, "the file b.safetensors; licence of the starting"),
+    ],
+    ids=str,
+)
+def test_weights_that_training_began_with(
+    run: Path, config: dict[str, Any], licence: str | None, bases: list[str] | None, told: str
+) -> None:
+    text = run_card(started(run, **config))
+    assert (head_of(text).get("license"), head_of(text).get("base_model")) == (licence, bases)
+    assert told in section(text, "Licence")
+    assert "- Code: Apache-2.0 (`actrec-zoo`)." in section(text, "Licence")
+
+
+@pytest.mark.parametrize("named", ["", "model.safetensors"])
+def test_what_is_trained_from_a_run_derives_from_what_that_began_with(run: Path, tmp_path: Path, named: str) -> None:
+    first = started(copied(run, tmp_path / "first"), weights="pretrained")
+    second = started(copied(run, tmp_path / "second"), weights=str(first / named))
+    third = run_card(started(run, weights=str(second)))
+    assert head_of(third)["license"] == "cc-by-nc-4.0"
+    assert head_of(third)["base_model"] == FACEBOOK
+    began = (
+        "Training began with a run of `timesformer` that began with a run of `timesformer` that began with upstream's"
+    )
+    assert began in section(third, "Licence")
+    started(first, weights=str(second))
+    assert head_of(run_card(second))["license"] == "unknown"
+    (first / "config.json").unlink()
+    assert head_of(run_card(second))["license"] == "unknown"
+
+
+def copied(run: Path, folder: Path) -> Path:
+    shutil.copytree(run, folder, ignore=shutil.ignore_patterns("first", "second"))
+    return folder
+
+
+def test_words_of_others_are_shown_as_they_are(run: Path) -> None:
+    protocol = json.loads((run / "eval.json").read_text())["protocol"]
+    name = "a\n---\n<script>x</script> *b*|c"
+    change(run, protocol=protocol | {"data": name})
+    started(run, "tiny:tiny_conv3d", data=name.replace("/", ""))
+    text = run_card(run)
+    assert "<script>" not in text.partition("\n---\n")[2]
+    assert "# tiny\\_conv3d" not in text
+    assert "\n# tiny_conv3d trained on a --- &lt;script>x&lt;script> \\*b\\*|c\n" in text
+    assert "Split test of a --- &lt;script>x&lt;/script> \\*b\\*|c: 2 of 2" in section(text, "Evaluation")
+    (entry,) = head_of(text)["model-index"]
+    assert entry["results"][0]["dataset"]["name"] == " ".join(name.split())
 
 
 def test_a_run_without_history_or_splits_has_a_card(run: Path) -> None:
@@ -145,7 +269,11 @@ def test_a_run_without_history_or_splits_has_a_card(run: Path) -> None:
     [
         ("eval.json", "{}", "is not what `actrec-zoo eval` writes"),
         ("eval.json", "[", "is not valid JSON"),
-        ("run.json", '{"config": {}}', r"is not what `train` and `eval` write: KeyError\('data'\)"),
+        ("run.json", '{"config": {}}', r"is not what `train` writes: KeyError\('data'\)"),
+        ("run.json", '{"config": {"data": null}}', r"is not what `train` writes: KeyError\('data'\)"),
+        ("run.json", '{"config": {"data": 3}}', "is not what `train` writes: TypeError"),
+        ("run.json", '{"config": {"data": "d"}}', r"is not what `train` writes: KeyError\('epochs'\)"),
+        ("run.json", '{"config": {"data": "d", "backbone_weights": 3}}', "is not what `train` writes: TypeError"),
         ("history.csv", "epoch,lr\n1,x\n", "is not the history of a run"),
         ("history.csv", "epoch,lr\n1,2,3\n", "is not the history of a run"),
         ("run.json", "{}", "is not the record of a run"),
@@ -158,10 +286,30 @@ def test_damaged_files_are_named(run: Path, file: str, content: str, complaint: 
         run_card(run)
 
 
-@pytest.mark.parametrize("values", [{"protocol": {}}, {"protocol": 3}, {"video": {}}, {"clip": None}])
-def test_evaluations_that_lack_something_are_refused(run: Path, values: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"protocol": {}}, r"protocol\.split: Field required"),
+        ({"protocol": 3}, "protocol: "),
+        ({"video": {}}, r"video\.n: "),
+        ({"video": {"n": 2, "top1": "a", "top5": 1.0}}, r"video\.top1: .*valid number"),
+        ({"video": {"n": 2, "top1": 40.0, "top5": 1.0}}, r"video\.top1: .*less than or equal to 1"),
+        ({"clip": None}, "clip: "),
+        ({"labels": 3}, "labels: .*valid list"),
+        ({"n_failed": "2"}, "n_failed: .*valid integer"),
+    ],
+    ids=str,
+)
+def test_evaluations_that_do_not_fit_are_refused(run: Path, values: dict[str, Any], named: str) -> None:
     change(run, **values)
-    with pytest.raises(RunError, match=r"eval\.json in .* is not what `train` and `eval` write"):
+    with pytest.raises(RunError, match=rf"eval\.json is not what `actrec-zoo eval` writes \({named}.*\): run it again"):
+        run_card(run)
+
+
+def test_an_evaluation_of_data_without_a_name_is_refused(run: Path) -> None:
+    protocol = json.loads((run / "eval.json").read_text())["protocol"]
+    change(run, protocol=protocol | {"data": None})
+    with pytest.raises(RunError, match=r"protocol\.data: .*valid string"):
         run_card(run)
 
 
@@ -178,3 +326,5 @@ def test_names_and_paths(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert card("tiny_conv3d") == card("tiny:tiny_conv3d")
     with pytest.raises(ActrecZooError, match="is no run or model folder"):
         card("./nothing")
+    with pytest.raises(ActrecZooError, match=r"hf:a/b@main is on the .* https://huggingface\.co/a/b\. `card` takes"):
+        card("hf:a/b@main")

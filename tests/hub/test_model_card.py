@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 from actrec_zoo.cost import Cost
-from actrec_zoo.hub.markdown import table, written
+from actrec_zoo.hub.markdown import front_matter, percent, plain, table, written
 from actrec_zoo.hub.model_card import code_license, giga, render_model_card, render_model_table, usual_name
 from actrec_zoo.hub.prose import SECTIONS, read_prose
 from actrec_zoo.plugin_manager import Plugin
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import as_published
 
 COST = Cost(parameters=1_000_000, trained=250, flops=2_500_000_000)
 MODELS = get_registry().models
@@ -61,7 +62,9 @@ def test_the_head_is_what_the_hub_reads() -> None:
         "license": "apache-2.0",
         "tags": ["action-recognition", "tiny"],
     }
-    assert head_of(card_of(find("r3d")))["license"] == "bsd-3-clause"
+    torchvision = head_of(card_of(find("r3d")))
+    assert torchvision["license"] == "other"
+    assert torchvision["license_name"] == "not-stated-by-torchvision-its-code-bsd-3-clause"
     upstream = head_of(card_of(find("timesformer")))
     assert upstream["license"] == "cc-by-nc-4.0"
     assert upstream["base_model"] == ["facebook/timesformer-base-finetuned-k400"]
@@ -117,11 +120,67 @@ def test_a_model_of_a_third_party() -> None:
     model = RegisteredModel(plugin, dataclasses.replace(get_registry().find("tiny_conv3d").spec, options={}))
     card = card_of(model)
     assert usual_name(model) == "extra:tiny_conv3d"
-    assert code_license(model) is None and "license" not in head_of(card)
+    assert code_license("no-such-distribution") is None and "license" not in head_of(card)
     assert "Code: see the distribution (`no-such-distribution`)" in card
     assert "$ pip install no-such-distribution\n$ actrec-zoo train extra:tiny_conv3d --data" in card
     assert section(card, "Options").strip() == "The architecture has none."
-    assert code_license(get_registry().find("r3d")) == "Apache-2.0"
+    assert code_license("actrec-zoo") == "Apache-2.0"
+
+
+@pytest.mark.parametrize(
+    ("licence", "expected"),
+    [
+        ("CC-BY-NC-4.0", {"license": "cc-by-nc-4.0"}),
+        ("Apache-2.0 OR MIT", {"license": "other", "license_name": "apache-2.0-or-mit"}),
+        ("GPL-3.0-or-later", {"license": "other", "license_name": "gpl-3.0-or-later"}),
+        ("unknown", {"license": "unknown"}),
+        ("", {}),
+        (None, {}),
+    ],
+)
+def test_licences_have_the_names_of_the_hub(licence: str | None, expected: dict[str, str]) -> None:
+    head = head_of(front_matter("name", license=licence, tags=[], bases=[]))
+    assert {key: value for key, value in head.items() if key.startswith("license")} == expected
+
+
+def test_published_figures_keep_their_digits_and_measured_ones_have_two() -> None:
+    assert [as_published(ratio) for ratio in (0.86175, 0.83479, 0.779, 0.89, 1.0)] == [
+        *("86.175", "83.479", "77.90", "89.00", "100.00"),
+    ]
+    assert [percent(ratio) for ratio in (0.86175, 0.861749, 1 / 3, 0.0, 1)] == [
+        *("86.18", "86.17", "33.33", "0.00", "100.00"),
+    ]
+    assert "top-1 67.463 %, top-5 86.175 % on Kinetics-400" in card_of(get_registry().find("r2plus1d"))
+
+
+def test_an_option_without_a_value_is_the_architectures_affair() -> None:
+    options = section(card_of(get_registry().find("videomae")), "Options")
+    assert (
+        "| `heads` | not set: the architecture decides |" in options and "| `frames` | that of the input |" in options
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("two\n---\nlines", "two --- lines"),
+        ("<script>&lt;", "&lt;script>\\&lt;"),
+        ("- [a](b) *c* _d_ e_f g~h", r"\- \[a\](b) \*c\* \_d\_ e_f g\~h"),
+        ("`--set <x>` and `", r"`--set <x>` and \`"),
+        ("a|b", "a|b"),
+    ],
+)
+def test_words_of_others(text: str, expected: str) -> None:
+    assert plain(text) == expected
+    assert table(("c",), [(plain("a|b"),)]).endswith("| a\\|b |")
+
+
+def test_notes_and_summaries_of_plugins_stay_one_line_each() -> None:
+    model = get_registry().find("tiny_conv3d")
+    notes = ("one\n\n## Limits\n\n<b>two", "---")
+    spec = dataclasses.replace(model.spec, notes=notes, summary="a\n# b", architecture="<i>")
+    card = card_of(RegisteredModel(model.plugin, spec))
+    assert "\n\na # b (&lt;i>).\n\n- one ## Limits &lt;b>two\n- \\---\n\n## Architecture\n" in card
 
 
 def test_table_of_models() -> None:

@@ -96,11 +96,31 @@ def test_files_that_cannot_be_read(tmp_path: Path, spec: ModelSpec) -> None:
         (":card.md", "not of the form 'package:file'"),
         ("package:", "not of the form 'package:file'"),
         ("no_such_package:card.md", "cannot be read: No module named 'no_such_package'"),
+        ("actrec_zoo:/etc/hostname", "is outside its package"),
+        ("actrec_zoo:../pyproject.toml", "is outside its package"),
+        ("actrec_zoo:hub/../../a.md", "is outside its package"),
+        ("actrec_zoo:hub\\..\\a.md", "is outside its package"),
+        ("actrec_zoo:C:/a.md", "is outside its package"),
     ],
 )
 def test_wrong_references(card: str, complaint: str) -> None:
     with pytest.raises(PluginError, match=complaint):
         read_prose(dataclasses.replace(SPEC, card=card))
+
+
+def test_code_has_no_headings(tmp_path: Path, spec: ModelSpec) -> None:
+    code = "```text\n## Limits\n```\n\n~~~~\n## Notes\n~~~\n```\n~~~~\n\n```one``` line"
+    put(tmp_path, spec, written(TEXTS | {"Architecture": code}))
+    assert read_prose(spec)["Architecture"] == code
+    put(tmp_path, spec, written(TEXTS | {"Architecture": "```one``` line\n## Notes\n\nMore."}))
+    with pytest.raises(PluginError, match="section '## Notes' that is none of"):
+        read_prose(spec)
+
+
+def test_a_package_that_cannot_be_imported_is_named(tmp_path: Path, spec: ModelSpec) -> None:
+    (tmp_path / spec.card.partition(":")[0] / "__init__.py").write_text("raise RuntimeError('no\\ndriver')")
+    with pytest.raises(PluginError, match=r"card\.md of model 'm' cannot be read: no driver$"):
+        read_prose(spec)
 
 
 def test_reading_imports_no_torch() -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import actrec_zoo
+from actrec_zoo.errors import WeightsError
 from tests import upstream
 from tests.distributions import run_python
 from tests.hub.server import Hub
@@ -82,7 +83,7 @@ def test_weights_that_cannot_be_reached_are_named_with_the_ways_on(
         f"cannot download the pretrained weights {WEIGHTS.url} (config.json of commit {COMMIT[:7]}): "
     )
     assert "`--weights none`" in error
-    assert "`--backbone-weights FILE.safetensors`" in error
+    assert f"`hf download {REPOSITORY} --revision {COMMIT}`" in error and "HF_HOME" in error
     assert "\n" not in error
 
 
@@ -101,6 +102,48 @@ def test_config_that_does_not_name_the_classes(config: str, hub_cache: Path) -> 
     (snapshot / "config.json").write_text(config)
     with pytest.raises(actrec_zoo.ActrecZooError, match=r"config\.json does not name the classes \(id2label\)"):
         actrec_zoo.load(NAME, weights="pretrained")
+
+
+@pytest.mark.parametrize(
+    ("names", "count"), [(["a", "b"], 2), ([f"c{i}" for i in range(500)], 500), (["same"] * 400, 1), ([], 0)]
+)
+def test_labels_that_are_not_as_many_as_the_classes(names: list[str], count: int, hub_cache: Path) -> None:
+    snapshot = upstream.snapshot_folder(hub_cache, WEIGHTS)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_text(json.dumps({"id2label": dict(enumerate(names))}))
+    with pytest.raises(WeightsError, match=f"names {count} classes, upstream's classifier has 400"):
+        actrec_zoo.load(NAME, weights="pretrained")
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        [torch.zeros(2)],
+        torch.zeros(2),
+        {3: torch.zeros(2)},
+        {"classifier.bias": 3},
+        {"classifier.bias": torch.ones(2).long()},
+    ],
+    ids=str,
+)
+def test_file_that_holds_something_else(state: object, hub_cache: Path, folder: Path) -> None:
+    snapshot = upstream.snapshot_folder(hub_cache, WEIGHTS)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_bytes((folder / "config.json").read_bytes())
+    torch.save(state, snapshot / WEIGHTS.file)
+    with pytest.raises(WeightsError, match=rf"{WEIGHTS.file} holds no weights that can be read: "):
+        actrec_zoo.load(NAME, weights="pretrained")
+
+
+def test_half_precision_and_old_files_load_as_float32(hub_cache: Path, folder: Path) -> None:
+    snapshot = upstream.snapshot_folder(hub_cache, WEIGHTS)
+    snapshot.mkdir(parents=True)
+    (snapshot / "config.json").write_bytes((folder / "config.json").read_bytes())
+    state = {key: value.half() for key, value in torch.load(folder / WEIGHTS.file).items()}
+    torch.save(state, snapshot / WEIGHTS.file, _use_new_zipfile_serialization=False)
+    model = actrec_zoo.load(NAME, weights="pretrained")
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    assert model.predict(torch.zeros(4, 32, 32, 3, dtype=torch.uint8), top_k=1)[0][0] in LABELS
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,11 @@ def test_checkpoint_that_does_not_fit_is_refused_with_the_list(
         actrec_zoo.load("r3d_attn8", weights="pretrained")
 
 
+def test_random_weights_have_no_upstream_classifier() -> None:
+    with torch.device("meta"), pytest.raises(ConfigError, match="without pretrained weights there is no classifier"):
+        build(num_classes=None, layers=0)
+
+
 def test_encoder_has_no_upstream_classifier() -> None:
     with torch.device("meta"), pytest.raises(ConfigError, match="an encoder takes the place of the Kinetics classif"):
-        build(num_classes=None)
+        build(num_classes=None, pretrained="kinetics400")

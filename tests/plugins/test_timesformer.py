@@ -138,6 +138,39 @@ def test_checkpoint_that_does_not_fit_is_refused_with_the_list(hub_cache: Path) 
 
 
 @pytest.mark.parametrize(
+    ("key", "shape"),
+    [
+        ("timesformer.embeddings.time_embeddings", (1, 7, 768)),
+        ("timesformer.embeddings.time_embeddings", (8, 768)),
+        ("timesformer.embeddings.position_embeddings", (1, 101, 768)),
+        ("timesformer.embeddings.position_embeddings", (197,)),
+    ],
+)
+def test_positions_of_another_shape_are_refused(key: str, shape: tuple[int, ...], hub_cache: Path) -> None:
+    reference = upstream.timesformer(400, num_hidden_layers=1)
+    weights = upstream.weights_of(actrec_zoo.get_spec("timesformer"))
+    folder = upstream.publish(hub_cache, weights, reference, upstream.class_names(400))
+    state = torch.load(folder / "pytorch_model.bin") | {key: torch.zeros(shape)}
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=f"1 of another shape: {key}"):
+        build(num_classes=2, pretrained="kinetics400", layers=1)
+
+
+def test_as_many_classes_as_upstream_has_make_a_new_classifier_too(hub_cache: Path) -> None:
+    reference = upstream.timesformer(400, num_hidden_layers=1)
+    weights = upstream.weights_of(actrec_zoo.get_spec("timesformer"))
+    upstream.publish(hub_cache, weights, reference, upstream.class_names(400))
+    net = build(num_classes=400, pretrained="kinetics400", layers=1)
+    assert not torch.equal(net.classifier.weight, reference.classifier.weight)
+    assert not net.classifier.bias.any()
+
+
+def test_weights_that_do_not_exist() -> None:
+    with pytest.raises(WeightsError, match="TimeSformer has no weights 'imagenet': kinetics400, kinetics600, ssv2"):
+        build(num_classes=2, pretrained="imagenet")
+
+
+@pytest.mark.parametrize(
     ("options", "complaint"),
     [
         ({"size": 100}, "size=100 is no multiple of the patch of 16 pixels: take 96"),

@@ -78,6 +78,55 @@ def test_any_frames_and_sizes_by_option(hub_cache: Path) -> None:
         assert (net(clips) - reference(clips.transpose(1, 2)).logits).abs().max() <= 1e-5
 
 
+def published(cache: Path, layers: int = 1) -> Any:
+    """The small variant's checkpoint, of so many layers; returns upstream's network and the folder."""
+    reference = upstream.videomae(400, "small", num_hidden_layers=layers)
+    weights = upstream.weights_of(actrec_zoo.get_spec("videomae_small"))
+    return reference, upstream.publish(cache, weights, reference, upstream.class_names(400))
+
+
+def test_checkpoint_that_does_not_fit_is_refused_with_the_list(hub_cache: Path) -> None:
+    _, folder = published(hub_cache)
+    state = torch.load(folder / "pytorch_model.bin")
+    torch.save(state | {"videomae.pooler.weight": torch.zeros(1)}, folder / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"1 unexpected: videomae\.pooler\.weight"):
+        build(num_classes=2, pretrained="kinetics400", variant="small", layers=1)
+    torch.save({k: v for k, v in state.items() if k != "fc_norm.weight"}, folder / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"1 missing: fc_norm\.weight"):
+        build(num_classes=2, pretrained="kinetics400", variant="small", layers=1)
+    attention = "videomae.encoder.layer.0.attention.attention"
+    both = {f"{attention}.query.bias": torch.zeros(384), f"{attention}.q_bias": torch.ones(384)}
+    torch.save(state | both, folder / "pytorch_model.bin")
+    with pytest.raises(WeightsError, match=r"q_bias is there under its new name too"):
+        build(num_classes=2, pretrained="kinetics400", variant="small", layers=1)
+
+
+@pytest.mark.parametrize("classes", [2, 400])
+def test_new_classifier_on_upstreams_backbone(classes: int, hub_cache: Path) -> None:
+    """Also where there are as many classes as upstream has."""
+    reference, _ = published(hub_cache)
+    net = build(num_classes=classes, pretrained="kinetics400", variant="small", layers=1)
+    weight = net.classifier.weight
+    assert weight.shape == (classes, 384)
+    assert weight.std().item() == pytest.approx(0.02, rel=0.15)
+    assert not net.classifier.bias.any()
+    assert torch.equal(net.fc_norm.weight, reference.fc_norm.weight)
+
+
+def test_shallower_networks_train_by_the_recipe() -> None:
+    """The recipe's rate of a block that `layers` leaves out counts for nothing; a user's own is looked up."""
+    model = get_registry().find("videomae_small")
+    with torch.device("meta"):
+        net = build(num_classes=2, variant="small", layers=2)
+    factors = model.spec.defaults["lr_factors"]
+    assert {factor for factor, _ in parameter_groups(net, model.spec, factors)} == {
+        1.0,
+        *(factors[name] for name in ("embeddings", "block0", "block1")),
+    }
+    with pytest.raises(ConfigError, match="'@block7' matches no parameter"):
+        parameter_groups(net, model.spec, {"block7": 0.5})
+
+
 def test_heads_of_the_small_variant() -> None:
     attention = meta_network(get_registry().find("videomae_small")).videomae.encoder.layer[0].attention.attention
     assert attention.num_attention_heads == 6

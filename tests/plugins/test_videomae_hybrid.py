@@ -76,14 +76,16 @@ def test_features_are_combined_side_by_side() -> None:
         assert torch.equal(features[:, 64:], tokens[:, 0])
 
 
-def test_temporal_pooling_takes_the_larger_of_two_frames() -> None:
-    """A flash in one frame of a pair counts the same whichever of the two it is in."""
-    net = small()
-    first, second = torch.zeros(2, 1, 3, 4, 32, 32).unbind()
-    first[:, :, 2], second[:, :, 3] = 1.0, 1.0
+def test_stem_is_convolution_norm_rectifier_and_pooling_over_time_and_space() -> None:
+    """Written out: the largest of each block of two frames and 2x2 pixels, then the mean."""
+    net, inputs = small(), clips()
+    convolution, norm = net.stem[0], net.stem[1]
+    assert (convolution.kernel_size, convolution.out_channels) == ((1, 3, 3), 64)
     with torch.inference_mode():
-        assert torch.allclose(net.stem(first), net.stem(second), atol=1e-6)
-        assert not torch.allclose(net.stem(first), net.stem(torch.zeros_like(first)), atol=1e-3)
+        rectified = norm(convolution(inputs)).clamp(min=0)
+        blocks = rectified.unflatten(4, (-1, 2)).unflatten(3, (-1, 2)).unflatten(2, (-1, 2))
+        expected = blocks.amax(dim=(3, 5, 7)).mean(dim=(2, 3, 4))
+        assert torch.allclose(net.stem(inputs), expected, atol=1e-5)
 
 
 def test_dropout_works_in_training_alone() -> None:

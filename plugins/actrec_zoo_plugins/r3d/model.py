@@ -25,7 +25,7 @@ class LogitsR3D(FeatureNetwork):
         super().__init__()
         self.backbone = backbone
         upstream_classes = cast(nn.Linear, backbone.fc).out_features
-        self.head = LinearHead(upstream_classes, num_classes or upstream_classes)
+        self.head = LinearHead(upstream_classes, upstream_classes if num_classes is None else num_classes)
         if num_classes is None:
             nn.init.eye_(self.head.classifier.weight)
             nn.init.zeros_(self.head.classifier.bias)
@@ -90,11 +90,13 @@ def build(
     """
     if backbone not in _BACKBONES:
         raise ConfigError(f"backbone {backbone!r} is none of {', '.join(_BACKBONES)}")
-    net = torchvision_model(backbone, pretrained=pretrained)
-    if layers == 0:
-        return LogitsR3D(net, num_classes)
-    if num_classes is None:
+    if num_classes is None and pretrained is None:
+        raise ConfigError("without pretrained weights there is no classifier to keep: give num_classes")
+    if num_classes is None and layers:
         raise ConfigError("an encoder takes the place of the Kinetics classifier: give num_classes")
+    net = torchvision_model(backbone, pretrained=pretrained)
+    if num_classes is None or layers == 0:
+        return LogitsR3D(net, num_classes)
     size = _checked_grid(grid)
     head = TokenHead(
         _WIDTH,

@@ -26,13 +26,14 @@ def _weights(
         source=f"hf:{repository}@{commit}",
         file="pytorch_model.bin",
         url=f"https://huggingface.co/{repository}",
-        trained_on=f"ImageNet-21k, then {data}",
+        trained_on=f"ImageNet, then {data}",
         license="CC-BY-NC-4.0",
         num_classes=num_classes,
         reference=Reference(top1=top1, top5=top5, dataset=data, protocol=protocol, source=_REPOSITORY),
     )
 
 
+_EIGHT_FRAMES = "8 frames of 224x224"
 _THREE_CROPS = "8 frames with stride 32 from the start of the video, three crops of 224x224, video-level"
 WEIGHTS: Mapping[str, WeightsRef] = {
     "kinetics400": _weights(
@@ -51,7 +52,7 @@ WEIGHTS: Mapping[str, WeightsRef] = {
         600,
         top1=0.791,
         top5=0.944,
-        protocol=_THREE_CROPS,
+        protocol=_EIGHT_FRAMES,
     ),
     "ssv2": _weights(
         "Something-Something v2",
@@ -85,6 +86,7 @@ _PAPER_DEFAULTS: Mapping[str, Any] = {
     "milestones": (11, 14),
     "gamma": 0.1,
     "sampling": "uniform",
+    "augment": ("random_crop",),
 }
 _OPTIONS: Mapping[str, Any] = {"frames": None, "size": None, "layers": 12}
 _STUDY_NOTES = (
@@ -147,18 +149,20 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         notes=(
             *_STUDY_NOTES,
             "The recipe takes 16 frames, as the study did: the 8 time embeddings of the weights are repeated.",
+            "The input and the GFLOPs named here are those of 8 frames; the 16 of the recipe cost twice as much.",
         ),
     )
     yield _model(
         "timesformer_ssv2",
-        "TimeSformer-base of Something-Something v2, fine-tuned as published",
+        "TimeSformer-base of Something-Something v2, fine-tuned whole",
         "ssv2",
         input=_SSV2_INPUT,
         trainable=("*",),
         defaults=_PAPER_DEFAULTS,
         notes=(
             "Not from the study. The recipe is upstream's: SGD at 0.005 for 64 clips a step, here scaled to 8 clips; "
-            "upstream's Nesterov momentum, scale jitter and stochastic depth are left out.",
+            "upstream's Nesterov momentum, scale jitter and stochastic depth are left out, and each frame is the one in "
+            "the middle of its segment in training too, where upstream draws one at random.",
             "Upstream's data reader for this data set gives the channels in the order BGR, as we read its code; "
             "here, as with transformers, they are RGB.",
         ),

@@ -9,12 +9,14 @@ from torch.nn import functional
 from transformers import TimesformerConfig, TimesformerForVideoClassification
 
 from actrec_zoo.nn import FeatureNetwork, require_multiple, transformer_classifier
-from actrec_zoo.plugin import ConfigError
-from actrec_zoo.weights import hub_state, load_strictly
+from actrec_zoo.plugin import ConfigError, WeightsError
+from actrec_zoo.weights import build_filled, hub_state
 from actrec_zoo_plugins.timesformer import WEIGHTS
 from actrec_zoo_plugins.timesformer.attention import fuse_attention
 
 PATCH = 16
+_FRAMES, _SIDE = 8, 14
+"""Frames and patches a side that the weights were made for."""
 _TIME = "timesformer.embeddings.time_embeddings"
 _SPACE = "timesformer.embeddings.position_embeddings"
 
@@ -76,11 +78,11 @@ def build(
         if num_classes is None:
             raise ConfigError("without pretrained weights there is no classifier to keep: give num_classes")
         return _network(settings, num_classes)
+    if pretrained not in WEIGHTS:
+        raise WeightsError(f"TimeSformer has no weights {pretrained!r}: {', '.join(WEIGHTS)}")
     weights = WEIGHTS[pretrained]
-    with torch.device("meta"):
-        net = _network(settings, weights.num_classes)
     state = fit_positions(hub_state(weights), frames=frames, size=size)
-    load_strictly(net, state, source=weights.source, ignore=weights.ignore_keys, assign=True)
+    net = build_filled(lambda: _network(settings, weights.num_classes), weights, state)
     if num_classes is not None:
         net.classifier = transformer_classifier(net.classifier.in_features, num_classes)
     return net
@@ -89,20 +91,24 @@ def build(
 def fit_positions(state: Mapping[str, Tensor], *, frames: int, size: int) -> dict[str, Tensor]:
     """Upstream's tensors with time and position embeddings for another number of frames and another size.
 
-    The nearest embedding is taken, as upstream does (`mode="nearest"`).
+    The nearest embedding is taken, as upstream does (`mode="nearest"`). Tables of another shape than upstream's are
+    left as they are, for the strict loading to refuse.
     """
     fitted = dict(state)
     side = size // PATCH
-    if _TIME in fitted:
+    if _is_table(fitted.get(_TIME), _FRAMES):
         time = fitted[_TIME].transpose(1, 2)
         fitted[_TIME] = functional.interpolate(time, size=frames, mode="nearest").transpose(1, 2).contiguous()
-    if _SPACE in fitted:
+    if _is_table(fitted.get(_SPACE), 1 + _SIDE**2):
         class_token, patches = fitted[_SPACE][:, :1], fitted[_SPACE][:, 1:]
-        old = round(patches.shape[1] ** 0.5)
-        grid = patches.transpose(1, 2).reshape(1, -1, old, old)
+        grid = patches.transpose(1, 2).reshape(1, -1, _SIDE, _SIDE)
         grid = functional.interpolate(grid, size=(side, side), mode="nearest").flatten(2).transpose(1, 2)
         fitted[_SPACE] = torch.cat((class_token, grid), dim=1)
     return fitted
+
+
+def _is_table(tensor: Tensor | None, length: int) -> bool:
+    return tensor is not None and tensor.dim() == 3 and tensor.shape[:2] == (1, length)
 
 
 def _network(settings: Mapping[str, object], num_classes: int | None) -> TimeSformer:

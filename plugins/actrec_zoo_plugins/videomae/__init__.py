@@ -96,8 +96,10 @@ _PAPER_DEFAULTS: Mapping[str, Any] = {
 }
 _PAPER_NOTES = (
     "Not from the study. The recipe is upstream's for fine-tuning: AdamW at 0.0005 for 256 clips a step, here scaled "
-    "to 16 clips, layer-wise decay of the rate by 0.75; upstream's mixup, cutmix, random erasing, RandAugment, "
-    "repeated augmentation and stochastic depth are left out.",
+    "to 16 clips, layer-wise decay of the rate by 0.75; upstream's mixup, cutmix, random erasing, RandAugment, random "
+    "scale of the crop, repeated augmentation and stochastic depth are left out, biases and norms decay here as "
+    "weights do, and the new classifier begins at the usual size, where upstream scales it by 0.001.",
+    "Layer norms have transformers' epsilon of 1e-12; the authors' code has 1e-6.",
 )
 
 
@@ -161,6 +163,10 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         input=_SSV2_INPUT,
         parameters=86_246_425,
         defaults={**_PAPER_DEFAULTS, "epochs": 30, "sampling": "uniform", "augment": ("random_crop",)},
+        notes=(
+            "The two views take each frame at a quarter and at three quarters of its segment of the video; upstream "
+            "takes it at the start and in the middle, and in training at random.",
+        ),
     )
     yield ModelSpec(
         name="videomae_hybrid",

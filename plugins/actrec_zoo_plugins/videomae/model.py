@@ -9,7 +9,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from actrec_zoo.nn import FeatureNetwork, require_multiple, transformer_classifier
 from actrec_zoo.plugin import ConfigError, WeightsError
-from actrec_zoo.weights import hub_state, load_strictly
+from actrec_zoo.weights import build_filled, hub_state
 from actrec_zoo_plugins.videomae import WEIGHTS
 
 PATCH = 16
@@ -85,9 +85,8 @@ def build(
     if pretrained not in WEIGHTS[variant]:
         raise WeightsError(f"variant {variant!r} has no weights {pretrained!r}: {', '.join(WEIGHTS[variant])}")
     weights = WEIGHTS[variant][pretrained]
-    with torch.device("meta"):
-        net = _network(settings, cast(int, weights.num_classes), frames, size)
-    load_strictly(net, renamed(hub_state(weights)), source=weights.source, ignore=weights.ignore_keys, assign=True)
+    state = renamed(hub_state(weights), weights.source)
+    net = build_filled(lambda: _network(settings, cast(int, weights.num_classes), frames, size), weights, state)
     if num_classes is not None:
         net.classifier = transformer_classifier(settings["hidden_size"], num_classes)
     return net
@@ -107,9 +106,17 @@ def _settings(variant: str, layers: int, heads: int | None) -> dict[str, int]:
     return settings
 
 
-def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Upstream's tensors under the names that the layers have today."""
-    return {_rename(key): tensor for key, tensor in state.items()}
+def renamed(state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """Upstream's tensors under the names that the layers have today.
+
+    Raises:
+        WeightsError: a tensor is there under both its names.
+    """
+    new = {_rename(key): tensor for key, tensor in state.items()}
+    twice = [key for key in state if _rename(key) != key and _rename(key) in state]
+    if twice:
+        raise WeightsError(f"{source} does not fit the model. {twice[0]} is there under its new name too.")
+    return new
 
 
 def _rename(key: str) -> str:

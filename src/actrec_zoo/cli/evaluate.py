@@ -16,6 +16,7 @@ from actrec_zoo.cli.options import classes, data_format
 @click.option("--split", type=click.Choice(["test", "val", "train", "all"]), default="test", show_default=True)
 @click.option("--splits", metavar="DIR", help="Folder of split files; the run's own copy, or the data's, without it.")
 @click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
+@click.option("--weights", default="auto", metavar="SOURCE", help="auto (trained ones), or pretrained (upstream's).")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")

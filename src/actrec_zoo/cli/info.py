@@ -6,7 +6,7 @@ import json
 import click
 
 from actrec_zoo.registry import RegisteredModel, get_registry
-from actrec_zoo.spec import Reference, WeightsRef
+from actrec_zoo.spec import Reference, WeightsRef, as_published
 
 
 @click.command("info")
@@ -84,8 +84,8 @@ def _reference(model: RegisteredModel) -> list[str]:
 
 
 def _figure(reference: Reference) -> str:
-    top5 = f", top-5 {100 * reference.top5:.2f} %" if reference.top5 is not None else ""
+    top5 = f", top-5 {as_published(reference.top5)} %" if reference.top5 is not None else ""
     return (
-        f"top-1 {100 * reference.top1:.2f} %{top5} on {reference.dataset} "
+        f"top-1 {as_published(reference.top1)} %{top5} on {reference.dataset} "
         f"({reference.protocol}), as published by {reference.source}"
     )

@@ -39,7 +39,8 @@ def command(pattern: str | None, as_json: bool, **filters: Any) -> None:
     elif models:
         _print_groups(models)
     else:
-        click.echo(_nothing(pattern, filtered=any(value not in (None, False) for value in filters.values())))
+        given = [value for value in filters.values() if value is not None and value is not False]
+        click.echo(_nothing(pattern, filtered=bool(given)))
 
 
 def _nothing(pattern: str | None, *, filtered: bool) -> str:

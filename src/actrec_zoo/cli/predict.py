@@ -29,10 +29,10 @@ def command(model: str, files: tuple[str, ...], weights: str, top_k: int, device
     paths = _expand(files)
     from actrec_zoo.cli.log import show_log
     from actrec_zoo.devices import resolve_device
-    from actrec_zoo.loading import load
+    from actrec_zoo.loading import load_to_answer
 
     show_log()
-    classifier = load(model, weights=weights, device=resolve_device(device))
+    classifier = load_to_answer(model, weights, resolve_device(device))
     results = [_predict(classifier, path, top_k) for path in paths]
     if as_json:
         click.echo(json.dumps(results, indent=2))

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actrec_zoo.hub.markdown import TASK, bullets, front_matter, input_table, percent, sections, table, written
+from actrec_zoo.hub.markdown import (
+    TASK,
+    UNKNOWN,
+    bullets,
+    front_matter,
+    hub_repositories,
+    input_table,
+    percent,
+    plain,
+    sections,
+    table,
+)
+from actrec_zoo.hub.model_card import introduction, license_of_code
 from actrec_zoo.hub.package import Package
-from actrec_zoo.spec import ModelSpec
+from actrec_zoo.spec import ModelSpec, WeightsRef
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
@@ -17,6 +29,31 @@ if TYPE_CHECKING:
 _LEVELS = ("video", "clip")
 _UNINDEXED = {"train": "The model has learned from these videos", "val": "These videos chose the epoch"}
 """Splits whose figures say too much for the model, and why."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """The weights that a run began with.
+
+    Attributes:
+        told: what they are, in Markdown.
+        license: theirs; None where the weights are nobody's.
+        bases: repositories of the Hub that they come from.
+    """
+
+    told: str = "random weights"
+    license: str | None = None
+    bases: Sequence[str] = ()
+
+    @staticmethod
+    def upstream(tag: str, weights: WeightsRef) -> Start:
+        """Pretrained weights that the model's description knows."""
+        return Start(f"upstream's weights `{tag}` (<{weights.url}>)", weights.license, hub_repositories([weights]))
+
+    @staticmethod
+    def unknown(name: str, bases: Sequence[str] = ()) -> Start:
+        """Weights of which nothing but the name is known."""
+        return Start(plain(name), UNKNOWN, bases)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +65,7 @@ class RunFacts:
         data: name of the data set.
         best: record of the epoch whose weights these are, where the trainer keeps a history.
         videos: how many there are, by split.
+        start: the weights that it began with.
         report: what eval.json holds, where there is one.
     """
 
@@ -35,6 +73,7 @@ class RunFacts:
     data: str
     best: Mapping[str, Any] | None
     videos: Mapping[str, int]
+    start: Start = field(default_factory=Start)
     report: Mapping[str, Any] | None = None
 
 
@@ -46,23 +85,22 @@ def render_card(spec: ModelSpec, package: Package, facts: RunFacts) -> str:
         package: the model's configuration.
         facts: about the run.
     """
-    name = f"{spec.name} trained on {facts.data}"
-    start = [reference for tag, reference in spec.weights.items() if tag == _start(spec, facts.config)]
+    name = f"{spec.name} trained on {' '.join(facts.data.split())}"
     head = front_matter(
         name,
-        license=start[0].license if start else None,
+        license=facts.start.license,
         tags=[package.model.partition(":")[0]],
-        weights=start,
-        results=_results(facts.report) if facts.report and not _obstacle(facts.report) else (),
+        bases=facts.start.bases,
+        results=_results(facts.report) if facts.report and not _obstacle(facts.report, facts.data) else (),
     )
     parts = {
         "Input": input_table(package.input),
         "Training": _training(package, facts),
-        "Evaluation": _evaluation(facts.report),
+        "Evaluation": _evaluation(facts.report, facts.data),
         "Use": _USE,
+        "Licence": _licence(facts.start, str(package.plugin.get("distribution") or "unknown")),
     }
-    notes = f"\n{bullets(spec.notes)}\n" if spec.notes else ""
-    return f"{head}\n# {name}\n\n{spec.summary} ({spec.architecture}).\n{notes}\n{sections(parts)}"
+    return f"{head}\n# {plain(name)}\n\n{introduction(spec)}\n{sections(parts)}"
 
 
 _USE = """```python
@@ -73,12 +111,15 @@ print(model.predict("video.mp4"))
 ```"""
 
 
-def _start(spec: ModelSpec, config: Mapping[str, Any]) -> str:
-    """Tag of the pretrained weights that the run began with; other text where it began otherwise."""
-    if config.get("backbone_weights"):
-        return ""
-    weights = str(config.get("weights"))
-    return next(iter(spec.weights), "") if weights == "pretrained" else weights
+def _licence(start: Start, distribution: str) -> str:
+    began = f"Training began with {start.told}"
+    if start.license is None:
+        return bullets([license_of_code(distribution), f"{began}."])
+    weights = (
+        f"{began}; licence of the starting weights: {plain(start.license)}. The trained weights derive from them: "
+        "that licence comes on top of the code's."
+    )
+    return bullets([license_of_code(distribution), weights])
 
 
 def _training(package: Package, facts: RunFacts) -> str:
@@ -97,29 +138,44 @@ def _training(package: Package, facts: RunFacts) -> str:
     )
 
 
-def _evaluation(report: Mapping[str, Any] | None) -> str:
+def _evaluation(report: Mapping[str, Any] | None, own_data: str) -> str:
     if report is None:
         return "Not evaluated yet: `actrec-zoo eval` writes eval.json, which is where test results come from."
     protocol = report["protocol"]
     rows = [
-        (name, str(report[name]["n"]), percent(report[name]["top1"]), percent(report[name]["top5"]), protocol[name])
+        (
+            name,
+            str(report[name]["n"]),
+            percent(report[name]["top1"]),
+            percent(report[name]["top5"]),
+            plain(protocol[name]),
+        )
         for name in _LEVELS
     ]
     told = (
-        f"Split `{protocol['split']}` of {_data(report)}: {report['n_used']} of {report['n_expected']} videos were "
-        f"read; unread ones count as wrong. Top-5 stands for {protocol['top5']}. Measured with this code, in eval.json."
+        f"Split {plain(protocol['split'])} of {plain(_data(report))}: {report['n_used']} of {report['n_expected']} "
+        f"videos were read; unread ones count as wrong. Top-5 stands for {plain(protocol['top5'])}. Measured with this "
+        "code, in eval.json."
     )
-    obstacle = _obstacle(report)
+    obstacle = _obstacle(report, own_data)
     kept_out = f"\n\n{obstacle}: the figures are not in the head of this card." if obstacle else ""
     columns = ("level", ">n", ">top-1 (%)", ">top-5 (%)", "protocol")
     return f"{table(columns, rows)}\n\n{told}{kept_out}"
 
 
-def _obstacle(report: Mapping[str, Any]) -> str:
+def _obstacle(report: Mapping[str, Any], own_data: str) -> str:
     """Why the figures are not for a model-index, or an empty string."""
+    protocol, expected = report["protocol"], report["n_expected"]
+    split, seen = protocol["split"], protocol.get("seen")
     if report["n_failed"]:
-        return f"{report['n_failed']} of {report['n_expected']} videos could not be read"
-    return _UNINDEXED.get(report["protocol"]["split"], "")
+        return f"{report['n_failed']} of {expected} videos could not be read"
+    if split in _UNINDEXED:
+        return _UNINDEXED[split]
+    if seen:
+        return f"{seen} of {expected} videos are among those that the run trained on or chose its epoch by"
+    if seen is None and split == "all" and protocol.get("data", own_data) == own_data:
+        return "The model may have learned from these videos: eval.json does not say how many of them it has seen"
+    return ""
 
 
 def _results(report: Mapping[str, Any]) -> list[EvalResult]:
@@ -152,4 +208,4 @@ def _results(report: Mapping[str, Any]) -> list[EvalResult]:
 
 
 def _data(report: Mapping[str, Any]) -> str:
-    return written(report["protocol"].get("data", "the data that was evaluated"))
+    return " ".join(report["protocol"].get("data", "the data that was evaluated").split())

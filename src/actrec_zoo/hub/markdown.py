@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from actrec_zoo.hub.remote import PREFIX
@@ -12,6 +14,17 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 TASK = "video-classification"
+UNKNOWN = "unknown"
+"""The Hub's word for a licence that nobody could tell."""
+
+_HUB_LICENSES = {
+    *("apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "isc", "mpl-2.0", "unlicense", "cc0-1.0", "cc-by-4.0"),
+    *("cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nc-sa-4.0", "cc-by-nc-nd-4.0", UNKNOWN),
+}
+"""Licences that the Hub calls by their SPDX identifier in lower case; any other one is `other`, with a name."""
+
+_CODE = re.compile(r"(`[^`]+`)")
+_SPECIAL = re.compile(r"([\\`*\[\]~&]|(?<!\w)_|_(?!\w)|^[-+=>#])")
 
 
 def front_matter(
@@ -19,27 +32,28 @@ def front_matter(
     *,
     license: str | None,  # noqa: A002 (the Hub's word)
     tags: Sequence[str],
-    weights: Iterable[WeightsRef],
+    bases: Sequence[str],
     results: Sequence[EvalResult] = (),
 ) -> str:
     """The YAML head of a card, as the Hub reads it.
 
     Args:
         name: of the model, for the model-index.
-        license: SPDX identifier; the Hub wants it in lower case.
+        license: SPDX identifier, or words.
         tags: besides `action-recognition`.
-        weights: pretrained weights that the model starts from; those of the Hub are its base models.
+        bases: repositories of the Hub whose weights the model starts from.
         results: measured ones; without any there is no model-index.
     """
     from huggingface_hub import ModelCardData
 
-    bases = [repository for repository in map(_hub_repository, weights) if repository]
+    identifier, license_name = _license(license)
     data = ModelCardData(
         library_name="actrec-zoo",
         pipeline_tag=TASK,
-        license=license.lower() if license else None,
+        license=identifier,
+        license_name=license_name,
         tags=["action-recognition", *tags],
-        base_model=bases or None,
+        base_model=list(bases) or None,
         model_name=name if results else None,
         eval_results=list(results) or None,
     )
@@ -82,9 +96,20 @@ def written(value: Any) -> str:
             return str(value)
 
 
-def percent(ratio: float | None) -> str:
-    """A ratio as a percentage with two digits, or a dash."""
-    return "-" if ratio is None else f"{100 * ratio:.2f}"
+def percent(ratio: float) -> str:
+    """A ratio as a percentage with two digits, halves rounded up."""
+    return str((100 * Decimal(str(ratio))).quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
+def plain(text: str) -> str:
+    """Words of others in one line, which Markdown and HTML show as they are; `code` stays code."""
+    parts = enumerate(_CODE.split(" ".join(text.split())))
+    return "".join(part if number % 2 else _escaped(part) for number, part in parts)
+
+
+def hub_repositories(weights: Iterable[WeightsRef]) -> list[str]:
+    """Repositories of the Hub among the sources of weights."""
+    return [w.source.removeprefix(PREFIX).partition("@")[0] for w in weights if w.source.startswith(PREFIX)]
 
 
 def input_table(spec: InputSpec) -> str:
@@ -121,10 +146,16 @@ def _resize(spec: InputSpec) -> str:
             return f"to {spec.size}x{spec.size}, whatever the proportions"
 
 
-def _hub_repository(weights: WeightsRef) -> str | None:
-    if not weights.source.startswith(PREFIX):
-        return None
-    return weights.source.removeprefix(PREFIX).partition("@")[0]
+def _license(license: str | None) -> tuple[str | None, str | None]:  # noqa: A002
+    """The licence as the head names it: its identifier on the Hub, and its name where it has none."""
+    if not license:
+        return None, None
+    name = re.sub(r"[^a-z0-9.]+", "-", license.lower()).strip("-")
+    return (name, None) if license.lower() in _HUB_LICENSES else ("other", name)
+
+
+def _escaped(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text).replace("<", "&lt;")
 
 
 def _cell(text: str) -> str:

@@ -6,9 +6,18 @@ from typing import Any
 
 from actrec_zoo.config import Layer, resolve
 from actrec_zoo.cost import Cost
-from actrec_zoo.hub.markdown import bullets, front_matter, input_table, percent, sections, table, written
+from actrec_zoo.hub.markdown import (
+    bullets,
+    front_matter,
+    hub_repositories,
+    input_table,
+    plain,
+    sections,
+    table,
+    written,
+)
 from actrec_zoo.registry import RegisteredModel
-from actrec_zoo.spec import ModelSpec, Reference, WeightsRef
+from actrec_zoo.spec import ModelSpec, Reference, WeightsRef, as_published
 
 _NOT_OF_THE_RECIPE = {
     *("model", "data", "splits", "ratios", "weights", "backbone_weights", "options", "trainable", "cache_features"),
@@ -32,9 +41,9 @@ def render_model_card(model: RegisteredModel, prose: Mapping[str, str], cost: Co
     default = next(iter(spec.weights.values()), None)
     head = front_matter(
         spec.name,
-        license=default.license if default else code_license(model),
+        license=default.license if default else code_license(model.plugin.distribution),
         tags=[model.plugin.name],
-        weights=spec.weights.values(),
+        bases=hub_repositories(spec.weights.values()),
     )
     parts = {
         "Architecture": prose["Architecture"],
@@ -51,8 +60,13 @@ def render_model_card(model: RegisteredModel, prose: Mapping[str, str], cost: Co
         "Licence": _licence(model),
         "Citation": prose["Citation"],
     }
-    notes = f"\n{bullets(spec.notes)}\n" if spec.notes else ""
-    return f"{head}\n# {spec.name}\n\n{spec.summary} ({spec.architecture}).\n{notes}\n{sections(parts)}"
+    return f"{head}\n# {plain(spec.name)}\n\n{introduction(spec)}\n{sections(parts)}"
+
+
+def introduction(spec: ModelSpec) -> str:
+    """What comes before the first section: summary, architecture and notes."""
+    notes = f"\n{bullets(map(plain, spec.notes))}\n" if spec.notes else ""
+    return f"{plain(spec.summary)} ({plain(spec.architecture)}).\n{notes}"
 
 
 def render_model_table(models: Sequence[tuple[RegisteredModel, Cost]]) -> str:
@@ -64,10 +78,10 @@ def render_model_table(models: Sequence[tuple[RegisteredModel, Cost]]) -> str:
     return table(columns, (_row(model.spec, cost) for model, cost in models))
 
 
-def code_license(model: RegisteredModel) -> str | None:
-    """SPDX expression of the distribution that has the model's code, where it states one."""
+def code_license(distribution: str) -> str | None:
+    """SPDX expression of the distribution that has a model's code, where it states one."""
     try:
-        license = metadata(model.plugin.distribution).json.get("license_expression")  # noqa: A001
+        license = metadata(distribution).json.get("license_expression")  # noqa: A001
     except PackageNotFoundError:
         return None
     return None if license is None else str(license)
@@ -92,7 +106,9 @@ def _options(spec: ModelSpec) -> str:
 
 
 def _default(name: str, value: Any) -> str:
-    return "that of the input" if value is None and name in ("frames", "size") else written(value)
+    if value is not None:
+        return written(value)
+    return "that of the input" if name in ("frames", "size") else "not set: the architecture decides"
 
 
 def _compute(spec: ModelSpec, cost: Cost) -> str:
@@ -176,9 +192,9 @@ def _published(reference: Reference | None) -> str:
 
 
 def _figure(reference: Reference) -> str:
-    top5 = "" if reference.top5 is None else f", top-5 {percent(reference.top5)} %"
+    top5 = "" if reference.top5 is None else f", top-5 {as_published(reference.top5)} %"
     return (
-        f"top-1 {percent(reference.top1)} %{top5} on {reference.dataset} ({reference.protocol}), as published by "
+        f"top-1 {as_published(reference.top1)} %{top5} on {reference.dataset} ({reference.protocol}), as published by "
         f"{reference.source}"
     )
 
@@ -223,12 +239,16 @@ model = actrec_zoo.load("{name}", weights="pretrained", num_classes={spec.num_cl
 
 
 def _licence(model: RegisteredModel) -> str:
-    code = code_license(model)
-    lines = [f"Code: {code or 'see the distribution'} (`{model.plugin.distribution}`)."]
+    lines = [license_of_code(model.plugin.distribution)]
     lines += [f"Weights `{tag}`: {weights.license}." for tag, weights in model.spec.weights.items()]
     if model.spec.weights:
         lines.append("Weights trained from pretrained ones derive from them: their licence comes on top of the code's.")
     return bullets(lines)
+
+
+def license_of_code(distribution: str) -> str:
+    """A line on the licence of the code."""
+    return f"Code: {code_license(distribution) or 'see the distribution'} (`{distribution}`)."
 
 
 def _row(spec: ModelSpec, cost: Cost) -> Sequence[str]:
@@ -241,6 +261,6 @@ def _row(spec: ModelSpec, cost: Cost) -> Sequence[str]:
         f"{spec.input.frames} x {spec.input.size}",
         ", ".join(f"`{pattern}`" for pattern in spec.trainable),
         ", ".join(f"`{tag}`" for tag in spec.weights) or "-",
-        percent(reference.top1 if reference else None),
-        percent(reference.top5 if reference else None),
+        as_published(reference.top1) if reference else "-",
+        as_published(reference.top5) if reference and reference.top5 is not None else "-",
     )

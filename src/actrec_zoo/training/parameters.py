@@ -42,14 +42,18 @@ def parameter_groups(
     Args:
         net: the network.
         spec: whose groups the factors name.
-        lr_factors: factor by group name; where groups overlap, the last one counts.
+        lr_factors: factor by group name; where groups overlap, the last one counts. One of the model's own defaults
+            for a group that this network does not have (a layer that options leave out) counts for nothing.
 
     Raises:
         ConfigError: a group does not exist.
     """
     names = [name for name, _ in net.named_parameters()]
     factor_of = dict.fromkeys(names, 1.0)
+    own = spec.defaults.get("lr_factors", {})
     for group, factor in lr_factors.items():
+        if own.get(group) == factor and not _covered(spec.all_groups[group], names):
+            continue
         factor_of |= dict.fromkeys(_matching(f"@{group.removeprefix('@')}", names, spec), factor)
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in net.named_parameters():
@@ -84,7 +88,11 @@ def _matching(pattern: str, names: Iterable[str], spec: ModelSpec) -> list[str]:
                 f"It has {', '.join(known)}."
             )
         patterns = groups[pattern[1:]]
-    found = [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
+    found = _covered(patterns, names)
     if not found:
         raise ConfigError(f"{pattern!r} matches no parameter of {spec.name}: `actrec-zoo info` lists its groups")
     return found
+
+
+def _covered(patterns: Sequence[str], names: Iterable[str]) -> list[str]:
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from typing import Any
 
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, flatten
-from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.layouts import read_csv
+from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.splits import Splits, write_splits
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.files import read_json, require_folder, write_atomically, write_json
@@ -126,6 +128,25 @@ class RunFolder:
         return Layer("run", config)
 
 
+def count_seen(run: Path, manifest: Manifest, videos: IntArray) -> int | None:
+    """How many of the videos a run trained on or chose its epoch by; None where it keeps no splits.
+
+    A video is known again by its path within the data, wherever the data lie now, and by its place on the disk.
+
+    Raises:
+        DataError, RunError: the run's files cannot be read.
+    """
+    files = [file for file in (run / "splits" / "train.csv", run / "splits" / "val.csv") if file.is_file()]
+    if not files:
+        return None
+    paths = {entry.path for file in files for _, entry in read_csv(file)}
+    root = _data_root(run)
+    places = {os.path.normpath(root / path) for path in paths} if root else set()
+    here = manifest.root.resolve()
+    evaluated = (manifest.entry(video).name for video in videos.tolist())
+    return sum(path in paths or os.path.normpath(here / path) in places for path in evaluated)
+
+
 def open_run(name: str, out: Path | None, *, resume: bool) -> RunFolder:
     """Choose the folder of a run; nothing is written yet.
 
@@ -168,6 +189,14 @@ def refuse_changes(before: Layer, after: Resolved) -> None:
     if changed:
         listed = ", ".join(f"{key} {then.get(key)} -> {now.get(key)}" for key in changed)
         raise ConfigError(f"a resumed run keeps its settings, and these differ: {listed}. Start a new run for them.")
+
+
+def _data_root(run: Path) -> Path | None:
+    """The folder that the paths of a run's splits begin at, where the run says."""
+    if not (run / RUN_FILE).is_file():
+        return None
+    data = Path(str(RunFolder(run, fresh=False).settings().values.get("data", ""))).resolve()
+    return data if data.is_dir() else data.parent
 
 
 def _make(path: Path) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "MANIFEST_NAME",
     "VIDEO_SUFFIXES",
     "Reader",
+    "data_name",
     "is_hidden",
     "list_frames",
     "read_csv",
@@ -65,6 +66,13 @@ BUILT_IN: Mapping[str, Reader] = {
     "folders": ClassFolderReader(),
 }
 """Readers by name, in the order in which they are tried."""
+
+
+def data_name(data: str | Path) -> str:
+    """What a data set is called: a folder by its name, a file without its suffix. It need not be there any more."""
+    path = Path(data).resolve()
+    is_file = path.is_file() or (path.suffix.lower() in (".csv", ".tsv") and not path.is_dir())
+    return path.stem if is_file else path.name
 
 
 def read_manifest(

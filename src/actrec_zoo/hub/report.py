@@ -1,0 +1,70 @@
+"""eval.json, read back and checked before anything is told of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from actrec_zoo.errors import RunError
+from actrec_zoo.files import read_json
+from actrec_zoo.hub.package import Package
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+
+class _Level(_Strict):
+    n: int = Field(ge=0)
+    top1: float = Field(ge=0, le=1)
+    top5: float = Field(ge=0, le=1)
+
+
+class _Protocol(_Strict):
+    split: str
+    clip: str
+    video: str
+    top5: str
+    frames: int
+    stride: int
+    size: int
+    sampling: str
+    views: int
+    crop: str
+    data: str = ""  # absent in the first files, like the next one
+    seen: int | None = None
+
+
+class _Report(_Strict):
+    model: str
+    labels: list[str]
+    protocol: _Protocol
+    clip: _Level
+    video: _Level
+    n_expected: int
+    n_used: int
+    n_failed: int
+
+
+def read_report(file: Path, package: Package) -> Mapping[str, Any] | None:
+    """What eval.json holds, where there is one.
+
+    Raises:
+        RunError: it is not what `eval` writes, or it is of another model than the package.
+    """
+    if not file.is_file():
+        return None
+    values = read_json(file)
+    try:
+        report = _Report.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise RunError(
+            f"{file} is not what `actrec-zoo eval` writes ({where}: {first['msg']}): run it again"
+        ) from error
+    if report.model != package.model or tuple(report.labels) != package.labels:
+        raise RunError(f"{file} is of another model than {package.folder}: run `actrec-zoo eval` again")
+    checked: Mapping[str, Any] = values
+    return checked
