@@ -175,10 +175,19 @@ class Manifest:
             self.span(index),
         )
 
+    @property
+    def names(self) -> Sequence[str]:
+        """What tells each entry from the others: its path, and the span of a part behind a `#`."""
+        if np.isnan(self.spans[:, 0]).all():
+            return self.paths
+        return [self.entry(index).name for index in range(len(self))]
+
     def span(self, index: int) -> Span | None:
         """The part of the video that entry `index` is; None for all of it."""
-        start, stop = self.spans[index].tolist()
-        return None if math.isnan(start) else Span(start, stop, bool(self.spans_in_seconds[index]))
+        start = float(self.spans[index, 0])
+        if math.isnan(start):
+            return None
+        return Span(start, float(self.spans[index, 1]), bool(self.spans_in_seconds[index]))
 
     def with_groups(self, names: Mapping[int, str]) -> Manifest:
         """The same videos with the groups of some of them set."""

@@ -87,7 +87,7 @@ def read_splits(folder: Path, manifest: Manifest) -> tuple[Manifest, Splits]:
     files = [folder / f"{name}.csv" for name in SPLIT_NAMES if (folder / f"{name}.csv").is_file()]
     if not files:
         raise DataError(f"{folder} holds none of train.csv, val.csv and test.csv: check --splits")
-    index_of = {manifest.entry(index).name: index for index in range(len(manifest))}
+    index_of = {name: index for index, name in enumerate(manifest.names)}
     groups: dict[int, str] = {}
     splits: dict[str, IntArray] = {}
     for file in files:
