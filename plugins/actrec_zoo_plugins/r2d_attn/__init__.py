@@ -64,7 +64,7 @@ def _weights(member: str, file: str, top1: float, top5: float) -> Mapping[str, W
             source=f"torchvision:{member}.IMAGENET1K_V1",
             url=f"https://download.pytorch.org/models/{file}",
             trained_on="ImageNet-1k",
-            license="BSD-3-Clause",
+            license="not stated by torchvision (its code: BSD-3-Clause)",
             reference=Reference(
                 top1=top1,
                 top5=top5,

@@ -45,7 +45,7 @@ def _weights(member: str, file: str, top1: float, top5: float) -> WeightsRef:
         source=f"torchvision:{member}",
         url=f"https://download.pytorch.org/models/{file}",
         trained_on="Kinetics-400",
-        license="BSD-3-Clause",
+        license="not stated by torchvision (its code: BSD-3-Clause)",
         reference=Reference(
             top1=top1,
             top5=top5,

@@ -149,7 +149,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         notes=(
             *_STUDY_NOTES,
             "The recipe takes 16 frames, as the study did: the 8 time embeddings of the weights are repeated.",
-            "The input and the GFLOPs named here are those of 8 frames; the 16 of the recipe cost twice as much.",
+            "The input and the GFLOPs named here are those of 8 frames; the 16 of the recipe cost about twice as much.",
         ),
     )
     yield _model(
@@ -161,8 +161,8 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         defaults=_PAPER_DEFAULTS,
         notes=(
             "Not from the study. The recipe is upstream's: SGD at 0.005 for 64 clips a step, here scaled to 8 clips; "
-            "upstream's Nesterov momentum, scale jitter and stochastic depth are left out, and each frame is the one in "
-            "the middle of its segment in training too, where upstream draws one at random.",
+            "upstream's Nesterov momentum, scale jitter and stochastic depth are left out, and each frame is the one "
+            "in the middle of its segment in training too, where upstream draws one at random.",
             "Upstream's data reader for this data set gives the channels in the order BGR, as we read its code; "
             "here, as with transformers, they are RGB.",
         ),

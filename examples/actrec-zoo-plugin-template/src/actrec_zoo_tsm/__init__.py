@@ -44,7 +44,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
                 source="torchvision:ResNet18_Weights.IMAGENET1K_V1",
                 url="https://download.pytorch.org/models/resnet18-f37072fd.pth",
                 trained_on="ImageNet-1k",
-                license="BSD-3-Clause",
+                license="not stated by torchvision (its code: BSD-3-Clause)",
                 ignore_keys=("fc.*",),
             )
         },
