@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,17 @@ def test_input_of_a_run() -> None:
     assert own.mean == spec.input.mean
     uniform = resolved(("flag", {"sampling": "uniform", "views": 3}), model="r3d").config.input_of(spec)
     assert (uniform.sampling, uniform.views) == ("uniform", 3)
+
+
+def test_a_rate_of_clip_frames_and_a_stride_take_the_place_of_each_other() -> None:
+    spec = actrec_zoo.get_spec("r3d")
+    timed = dataclasses.replace(spec, input=dataclasses.replace(spec.input, fps=15.0))
+    assert resolved(model="r3d").config.input_of(timed).fps == 15
+    assert resolved(("flag", {"fps": 10}), model="r3d").config.input_of(timed).fps == 10
+    assert resolved(("flag", {"stride": 2}), model="r3d").config.input_of(timed).fps is None
+    for bad in (0, -1.0, "fast"):
+        with pytest.raises(ConfigError, match="'fps'"):
+            resolved(("flag", {"fps": bad}), model="r3d")
 
 
 def test_trainable_of_a_run() -> None:

@@ -29,7 +29,9 @@ from actrec_zoo.cli import _COMMANDS, BAD_INPUT, INTERRUPTED, cli
 from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
 from actrec_zoo.data.decode import _ONE_FRAME_A_PACKET
-from actrec_zoo.data.layouts import VIDEO_SUFFIXES
+from actrec_zoo.data.inspection import inspect_manifest
+from actrec_zoo.data.layouts import BUILT_IN, VIDEO_SUFFIXES
+from actrec_zoo.data.layouts.tables import COLUMNS
 from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.data.splits import write_splits
 from actrec_zoo.data.transforms import AUGMENTATIONS, RESIZE
@@ -88,9 +90,18 @@ def commands() -> list[tuple[str, click.Command]]:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         found.append((f"## actrec-zoo {name}", command))
-        for inner in command.commands.values() if isinstance(command, click.Group) else ():
-            found.append((f"### actrec-zoo {name} {inner.name}", inner))
+        for inner, below in subcommands(command).items():
+            found.append((f"### actrec-zoo {name} {inner}", below))
     return found
+
+
+def subcommands(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group by name, also of one that imports them when asked; none of a command."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: below for name, below in found.items() if below is not None}
 
 
 @pytest.mark.parametrize(("heading", "command"), commands())
@@ -133,8 +144,8 @@ def console_commands() -> list[tuple[str, list[str]]]:
 def test_commands_in_the_text_parse(page: str, words: list[str]) -> None:
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None, f"{page}: there is no command {words[0]}"
-    if isinstance(command, click.Group) and words[1:2] and words[1] in command.commands:
-        command, words = command.commands[words[1]], words[1:]
+    if words[1:2] and words[1] in (below := subcommands(command)):
+        command, words = below[words[1]], words[1:]
     command.make_context(words[0], words[1:])
 
 
@@ -162,7 +173,7 @@ def test_choices_in_the_settings_exist() -> None:
 
 def test_settings_that_a_resumed_run_may_change_are_documented() -> None:
     flags = re.search(r"Only (.*?)\s+may change", text_of("docs/how-to/resume-a-run.md"), re.S)
-    assert flags and {name.removeprefix("--") for name in quoted(flags[1])} == MACHINE_KEYS
+    assert flags and {name.removeprefix("--").replace("-", "_") for name in quoted(flags[1])} == MACHINE_KEYS
 
 
 def test_the_toml_example_is_accepted(tmp_path: Path) -> None:
@@ -234,6 +245,14 @@ def test_list_keys_are_documented() -> None:
     assert set(table) == set(actual)
 
 
+def test_inspection_keys_are_documented(tmp_path: Path) -> None:
+    actual = inspect_manifest(Manifest.from_entries(tmp_path, [Entry("clip.mp4", "jump")])).to_dict()
+    text = section("docs/reference/formats.md", "## data inspect --json")
+    assert [name for cells in rows(text) for name in quoted(cells[0])] == list(actual)
+    for keys in (actual["classes"][0], actual["balance"], actual["balance"]["frames"]):
+        assert "{" + ", ".join(keys) + "}" in text
+
+
 def test_split_file_columns_are_documented(tmp_path: Path) -> None:
     manifest = Manifest.from_entries(tmp_path, [Entry("clip.mp4", "jump")])
     write_splits(tmp_path, manifest, {"train": np.array([0])})
@@ -241,8 +260,18 @@ def test_split_file_columns_are_documented(tmp_path: Path) -> None:
     assert f"`{header}`" in section("docs/reference/formats.md", "## Split files")
 
 
+def test_layouts_and_columns_of_tables_are_documented() -> None:
+    text = section("docs/reference/formats.md", "## Data layouts")
+    names = [name for cells in rows(text.split("\n### ")[0]) for name in quoted(cells[0])]
+    assert list(dict.fromkeys(names)) == list(BUILT_IN)
+    columns = section("docs/reference/formats.md", "### Columns of a table")
+    assert [name for cells in rows(columns) for name in quoted(cells[0])] == re.findall(r"\w+", COLUMNS)
+
+
 def test_video_suffixes_are_documented() -> None:
-    listed = re.findall(r"\.[a-z0-9]+\b", next(t for t in quoted(text_of("docs/reference/formats.md")) if ".avi" in t))
+    listed = re.findall(
+        r"\.[a-z0-9]+\b", next(t for t in quoted(text_of("docs/reference/formats.md")) if ".avi .mp4" in t)
+    )
     assert set(listed) == VIDEO_SUFFIXES
 
 

@@ -177,7 +177,8 @@ def test_datasets(diary: Path, squares: Path, invoke: Invoke, tmp_path: Path) ->
     videos = [(label, squares / label / f"clip{n}") for label in ("left", "right") for n in range(10)]
     (data / "listing.txt").write_text("".join(f"{label} {video}\n" for label, video in videos))
     succeed(invoke("train", "tiny_conv3d", "--data", data, "--out", "run", *QUICK))
-    succeed(invoke("eval", "run", "--data", data, "--workers", "0", "--device", "cpu"))
+    named = ("--data-format", "listing")
+    succeed(invoke("eval", "run", "--data", data, *named, "--workers", "0", "--device", "cpu"))
     assert lines(diary).count("reader") == 2
     assert json.loads(Path("run/eval.json").read_text())["n_used"] == 2
 

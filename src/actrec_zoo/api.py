@@ -18,15 +18,18 @@ from torch import Tensor
 
 from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
-from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, readers, trainer_of
+from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, read_data, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.features import extract_features
-from actrec_zoo.data.layouts import data_name, read_manifest
+from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
+from actrec_zoo.data.rates import with_rates
 from actrec_zoo.data.sampling import ClipSampler
+from actrec_zoo.data.spans import cut_to_spans
 from actrec_zoo.data.splits import Splits, make_splits, read_splits
+from actrec_zoo.data.stated import stated_splits, with_validation
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
 from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
@@ -39,6 +42,7 @@ from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.spec import InputSpec
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
 from actrec_zoo.training.parameters import only_head_trains, parameter_groups, set_trainable, set_training_mode
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
@@ -74,7 +78,7 @@ def train(
 
     Args:
         model: name or id.
-        data: folder or CSV file.
+        data: folder or file, in any known layout.
         out: run folder; by default `runs/<model>`, with a number when that exists.
         config: TOML file with settings.
         resume: continue the run in `out`.
@@ -94,7 +98,7 @@ def train(
     _check_network(registered, resolved.config)
     if not folder.has_checkpoint:
         check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
-    manifest, splits = _training_data(resolved.config, folder, track)
+    manifest, splits = _training_data(resolved.config, resolved.config.input_of(registered.spec), folder, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = _clip_datasets(resolved.config, classifier, manifest, splits)
     with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
@@ -113,6 +117,8 @@ def evaluate(
     model: str | Path | VideoClassifier,
     data: str | Path,
     *,
+    data_format: str | None = None,
+    classes: str | None = None,
     split: EvalSplit = "test",
     splits: str | Path | None = None,
     out: str | Path | None = None,
@@ -126,9 +132,11 @@ def evaluate(
 
     Args:
         model: run folder, name, `hf:` reference, or a loaded model.
-        data: folder or CSV file.
+        data: folder or file, in any known layout.
+        data_format: name of the layout; found out without it.
+        classes: text file with the classes to keep, or `hmdb_simp`.
         split: which part of the data; `all` needs no split files.
-        splits: folder of split files; by default the run's own copy.
+        splits: folder of split files; by default the run's own copy, else the splits that the data set states.
         out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
             nothing is written for a loaded model without it.
         weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
@@ -146,8 +154,9 @@ def evaluate(
     folder = Path(out) if out else _home_of_results(model, home)
     if folder is not None:
         require_folder(folder)
-    manifest = probe(read_manifest(Path(data), readers()).with_classes(classifier.labels), track)
-    manifest, videos = _part(manifest, split, _splits_folder(splits, home, split))
+    manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
+    manifest = _probed(manifest, classifier.input, track)
+    manifest, videos = _part(manifest, split, _splits_folder(splits, home) if splits or split != "all" else None)
     was_on = classifier.device
     clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
     report = run_evaluation(
@@ -216,19 +225,30 @@ def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
     parameter_groups(net, model.spec, config.lr_factors)
 
 
-def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) -> tuple[Manifest, Splits]:
-    manifest = read_manifest(Path(config.data), readers())
+def _probed(manifest: Manifest, spec: InputSpec, track: Track[Any]) -> Manifest:
+    """The manifest with frame counts, of the parts that its entries are, and with frame rates where clips need them."""
+    counted = cut_to_spans(probe(manifest, track), track)
+    return with_rates(counted, track) if spec.fps else counted
+
+
+def _training_data(
+    config: TrainConfig, spec: InputSpec, folder: RunFolder, track: Track[Any]
+) -> tuple[Manifest, Splits]:
+    manifest = read_data(config.data, config.data_format, config.classes)
     files = folder.splits if folder.has_checkpoint else (Path(config.splits) if config.splits else None)
     if len(manifest.classes) < 2:
         raise DataError(f"{config.data} has one class, {manifest.classes[0]!r}: a classifier needs at least two")
     splits: Splits
-    if files is None:
-        splits = make_splits(manifest, config.ratios, config.seed)
-    else:
+    if files is not None:
         manifest, splits = read_splits(files, manifest)
         _require_training_splits(files, manifest, splits)
+    elif stated := stated_splits(manifest):
+        splits = with_validation(manifest, stated, config.ratios, config.seed)
+        _require_training_splits(manifest.root, manifest, splits)
+    else:
+        splits = make_splits(manifest, config.ratios, config.seed)
     _describe_data(manifest, splits)
-    return probe(manifest, track), splits
+    return _probed(manifest, spec, track), splits
 
 
 def _describe_data(manifest: Manifest, splits: Splits) -> None:
@@ -241,10 +261,10 @@ def _describe_data(manifest: Manifest, splits: Splits) -> None:
 def _require_training_splits(files: Path, manifest: Manifest, splits: Splits) -> None:
     for name in ("train", "val"):
         if name not in splits or not len(splits[name]):
-            raise DataError(f"{files} has no videos for {name}: training needs {name}.csv")
+            raise DataError(f"{files} has no videos for {name}: training needs train and val")
     untrained = set(range(len(manifest.classes))) - set(manifest.labels[splits["train"]].tolist())
     if untrained:
-        raise DataError(f"{files / 'train.csv'} has no video of class {manifest.classes[min(untrained)]!r}")
+        raise DataError(f"{files}: train has no video of class {manifest.classes[min(untrained)]!r}")
 
 
 def _initial_model(
@@ -272,7 +292,7 @@ def _clip_datasets(
     config: TrainConfig, model: VideoClassifier, manifest: Manifest, splits: Splits
 ) -> tuple[ClipDataset, ClipDataset]:
     spec = model.input
-    sampler = ClipSampler(config.sampling, spec.frames, spec.stride, spec.views)
+    sampler = ClipSampler(config.sampling, spec.frames, spec.stride, spec.views, spec.fps)
     train_clips = ClipDataset(manifest, splits["train"], sampler, ClipTransform(spec, config.augment), config.seed)
     val_clips = ClipDataset(manifest, splits["val"], ClipSampler.for_evaluation(spec), ClipTransform(spec))
     return train_clips, val_clips
@@ -345,26 +365,29 @@ def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> 
     return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
 
 
-def _splits_folder(splits: str | Path | None, home: Path | None, split: EvalSplit) -> Path | None:
+def _splits_folder(splits: str | Path | None, home: Path | None) -> Path | None:
+    """Split files asked for, or the run's own."""
     if splits is not None:
         return Path(splits)
-    if split == "all":
-        return None
     own = home / "splits" if home is not None else None
-    if own is None or not own.is_dir():
-        raise DataError(f"the model has no splits of its own: give --splits DIR, or --split all instead of {split}")
-    return own
+    return own if own is not None and own.is_dir() else None
 
 
 def _part(manifest: Manifest, split: EvalSplit, files: Path | None) -> tuple[Manifest, IntArray]:
-    """The videos of one split."""
-    if files is None:
+    """The videos of one split, of split files or as the data set states it; `all` without files are all videos."""
+    found: Splits | None
+    if files is not None:
+        manifest, found = read_splits(files, manifest)
+    elif split == "all":
         return manifest, np.arange(len(manifest))
-    manifest, found = read_splits(files, manifest)
+    else:
+        found = stated_splits(manifest)
+    if found is None:
+        raise DataError(f"the model has no splits of its own: give --splits DIR, or --split all instead of {split}")
     if split == "all":
         return manifest, np.sort(np.concatenate(list(found.values())))
     if split not in found or not len(found[split]):
-        raise DataError(f"{files} has no videos for {split}")
+        raise DataError(f"{files or manifest.root} has no videos for {split}")
     return manifest, found[split]
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from actrec_zoo.cost import Cost, measure
 from actrec_zoo.data.layouts import data_name
-from actrec_zoo.data.splits import SPLIT_NAMES
+from actrec_zoo.data.manifest import SPLIT_NAMES
 from actrec_zoo.errors import ActrecZooError, ConfigError, RunError
 from actrec_zoo.files import write_text
 from actrec_zoo.fitting import check_fit

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from actrec_zoo.data.decode import Source, count_frames, open_source
 from actrec_zoo.data.layouts import IMAGE_SUFFIXES
+from actrec_zoo.data.rates import video_rate
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform, normalize
 from actrec_zoo.errors import DataError
@@ -101,11 +102,12 @@ class VideoClassifier(nn.Module):
         source, length = _open(video)
         sampler = ClipSampler.for_evaluation(self.input)
         transform = ClipTransform(self.input)
-        clips = int(sampler.clips_per_video(np.array([length]))[0])
+        rate = video_rate(Path(video)) if self.input.fps and isinstance(video, str | Path) else 0.0
+        clips = int(sampler.clips_per_video(np.array([length]), np.array([rate]))[0])
         key = (0, 0, 0)
         for first in range(0, clips, _CLIPS_AT_ONCE):
             views = range(first, min(first + _CLIPS_AT_ONCE, clips))
-            frames = (source.read(sampler.frame_numbers(length, view, key)) for view in views)
+            frames = (source.read(sampler.frame_numbers(length, view, key, rate)) for view in views)
             yield torch.stack([transform(clip, key) for clip in frames])
 
 

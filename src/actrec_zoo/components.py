@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actrec_zoo.config import TrainConfig
-from actrec_zoo.data.layouts import Reader
-from actrec_zoo.data.manifest import Entry
+from actrec_zoo.data.classes import read_classes
+from actrec_zoo.data.layouts import BUILT_IN, Reader, read_manifest
+from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.errors import ActrecZooError, PluginError, UnknownNameError, did_you_mean
 from actrec_zoo.evaluation.evaluator import Metric
 from actrec_zoo.plugin_manager import Plugin, get_plugin_manager
@@ -53,9 +54,32 @@ class _GuardedReader:
             raise PluginError(f"plugin {self._plugin.name!r} cannot read {path}: {error}") from error
 
 
-def readers() -> list[Reader]:
-    """Readers of data layouts that plugins add; a plugin whose reader cannot be made is broken and left out."""
-    return [_GuardedReader(plugin, made) for plugin, _, made in _make("datasets", lambda factory: factory())]
+def read_data(data: str | Path, data_format: str | None = None, classes: str | None = None) -> Manifest:
+    """List the videos of a data set in any layout that actrec-zoo or a plugin reads.
+
+    Args:
+        data: folder, file, or `hf:org/name`.
+        data_format: name of the reader; found out without it.
+        classes: text file with the classes to keep, or the name of a list; all without it.
+
+    Raises:
+        ActrecZooError: the data, the format or the classes cannot be used.
+    """
+    kept = read_classes(classes) if classes else ()
+    return read_manifest(Path(data), readers(), layout=data_format or "", classes=kept)
+
+
+def readers() -> dict[str, Reader]:
+    """Readers of data layouts that plugins add, by name, or by `plugin:name` where the name is not the only one.
+
+    A plugin whose reader cannot be made is broken and left out.
+    """
+    found = _make("datasets", lambda factory: factory())
+    uses = Counter([*BUILT_IN, *(name for _, name, _ in found)])
+    return {
+        name if uses[name] == 1 else f"{plugin.name}:{name}": _GuardedReader(plugin, made)
+        for plugin, name, made in found
+    }
 
 
 def plugin_metrics() -> dict[str, Metric]:

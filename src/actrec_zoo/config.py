@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
-MACHINE_KEYS = frozenset({"data", "splits", "device", "workers"})
+MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers"})
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
 
@@ -23,8 +23,10 @@ class TrainConfig(BaseModel):
 
     Attributes:
         model: name or id.
-        data: folder or CSV file.
-        splits: folder with train.csv, val.csv and test.csv; None makes them.
+        data: folder or file, in any known layout.
+        data_format: name of the layout; None finds it out.
+        classes: text file with the classes to keep, or the name of a list; None keeps all.
+        splits: folder with train.csv, val.csv and test.csv; None takes those that the data set states, or makes them.
         ratios: shares of train, val and test, where they are made.
         weights: `pretrained` (the model's default), one of its tags, `none`, or a reference to trained weights.
         backbone_weights: safetensors file for the backbone, instead of a download.
@@ -45,6 +47,7 @@ class TrainConfig(BaseModel):
         label_smoothing: of the cross-entropy.
         frames: frames a clip; None takes the model's.
         stride: between the frames of a clip; None takes the model's.
+        fps: clip frames a second of the video, instead of `stride`; None takes the model's.
         size: input side in pixels; None takes the model's.
         views: clips a video under `uniform` sampling; None takes the model's.
         sampling: training clips: `blocks`, `random` or `uniform`.
@@ -63,6 +66,8 @@ class TrainConfig(BaseModel):
 
     model: str
     data: str
+    data_format: str | None = None
+    classes: str | None = None
     splits: str | None = None
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     weights: str = "pretrained"
@@ -83,6 +88,7 @@ class TrainConfig(BaseModel):
     label_smoothing: float = Field(0, ge=0, lt=1)
     frames: int | None = Field(None, ge=1)
     stride: int | None = Field(None, ge=1)
+    fps: float | None = Field(None, gt=0)
     size: int | None = Field(None, ge=1)
     views: int | None = Field(None, ge=1)
     sampling: Literal["blocks", "random", "uniform"] = "random"
@@ -96,9 +102,11 @@ class TrainConfig(BaseModel):
     threads: int | None = Field(None, ge=1)
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
-        """The model's input with this run's frames, stride, size, views and way of sampling."""
+        """The model's input with this run's frames, stride, fps, size, views and way of sampling."""
         sized = spec.input.with_size(self.size) if self.size else spec.input
         changes = {name: getattr(self, name) for name in ("frames", "stride", "views") if getattr(self, name)}
+        if self.fps or self.stride:  # a stride of the run's own takes the place of the model's fps
+            changes["fps"] = self.fps
         sampling: Literal["blocks", "uniform"] = "uniform" if self.sampling == "uniform" else "blocks"
         return dataclasses.replace(sized, sampling=sampling, **changes)
 

@@ -31,7 +31,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 
 
 def actrec_zoo_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
-    """Readers of data layouts, tried on `--data` before the built-in ones."""
+    """Readers of data layouts, tried on `--data` before the built-in ones, or chosen with `--data-format NAME`."""
 
 
 def actrec_zoo_trainers() -> Iterable[TrainerSpec]:  # type: ignore[empty-body]

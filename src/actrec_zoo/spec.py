@@ -6,6 +6,7 @@ something is built from it.
 
 import dataclasses
 import importlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -43,6 +44,8 @@ class InputSpec:
         resize: what each frame is resized to before the centre crop: `(height, width)`, or the length of the
             shorter side; None resizes to the square itself.
         stride: video frames from one clip frame to the next, for `blocks` sampling.
+        fps: clip frames a second of the video, instead of `stride`; None takes `stride`. Frames without times, of a
+            folder or in memory, are taken to be at that rate.
         sampling: how a whole video is cut into clips for evaluation and prediction: `blocks` (non-overlapping
             runs of T frames) or `uniform` (T frames spread over the video).
         views: clips a video under `uniform` sampling, each shifted by a fraction of a segment.
@@ -55,6 +58,7 @@ class InputSpec:
     size: int
     resize: tuple[int, int] | int | None = None
     stride: int = 1
+    fps: float | None = None
     sampling: Sampling = "blocks"
     views: int = 1
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -66,6 +70,8 @@ class InputSpec:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ConfigError(f"input {name} must be a whole number of at least 1, not {value!r}")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise ConfigError(f"input fps must be a positive number, not {self.fps!r}")
         if len(self.mean) != 3 or len(self.std) != 3 or 0 in self.std:
             raise ConfigError(f"input mean {self.mean} and std {self.std} must have three values, no std of 0")
         if self.sampling not in ("blocks", "uniform"):

@@ -113,3 +113,30 @@ def test_evaluation_cuts_as_the_input_says() -> None:
 def test_unknown_sampling_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown sampling 'middle': choose one of blocks, random, uniform"):
         ClipSampler("middle", 4)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rate", "fps", "expected"),
+    [
+        (30.0, 15.0, [[0, 2, 4, 6], [8, 10, 12, 14]]),
+        (25.0, 15.0, [[0, 1, 3, 5], [6, 7, 9, 11]]),
+        (12.5, 25.0, [[0, 0, 1, 1], [2, 2, 3, 3], [4, 4, 5, 5], [6, 6, 7, 7]]),
+        (0.0, 15.0, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]),
+    ],
+)
+def test_clips_at_a_rate_of_their_own(rate: float, fps: float, expected: list[list[int]]) -> None:
+    sampler = ClipSampler("blocks", 4, 9, fps=fps)
+    count = int(sampler.clips_per_video(np.array([16]), np.array([rate]))[0])
+    cut = [sampler.frame_numbers(16, view, (0, 0, view), rate).tolist() for view in range(count)]
+    assert cut[: len(expected)] == expected
+    assert max(max(clip) for clip in cut) < 16
+
+
+def test_random_clips_at_a_rate_stay_inside_the_video() -> None:
+    sampler = ClipSampler("random", 4, fps=10)
+    starts = set()
+    for epoch in range(200):
+        numbers = sampler.frame_numbers(20, 0, (0, epoch, 0), 25.0)
+        assert (numbers - numbers[0]).tolist() == [0, 2, 5, 7] and numbers[-1] < 20
+        starts.add(int(numbers[0]))
+    assert starts == set(range(13))

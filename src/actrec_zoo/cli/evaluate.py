@@ -5,12 +5,16 @@ from typing import Any
 
 import click
 
+from actrec_zoo.cli.options import classes, data_format
+
 
 @click.command("eval")
 @click.argument("model")
-@click.option("--data", required=True, metavar="DIR", help="Folder with a folder a class, or a CSV file path,label.")
+@click.option("--data", required=True, metavar="DATA", help="Folder with a folder a class, CSV file, or hf:org/name.")
+@data_format
+@classes
 @click.option("--split", type=click.Choice(["test", "val", "train", "all"]), default="test", show_default=True)
-@click.option("--splits", metavar="DIR", help="Folder of split files; the run's own copy without it.")
+@click.option("--splits", metavar="DIR", help="Folder of split files; the run's own copy, or the data's, without it.")
 @click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
 @click.option("--weights", default="auto", metavar="SOURCE", help="auto (trained ones), or pretrained (upstream's).")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)

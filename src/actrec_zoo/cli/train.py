@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from actrec_zoo.cli.options import classes, data_format
 from actrec_zoo.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
@@ -15,8 +17,14 @@ if TYPE_CHECKING:
 
 @click.command("train")
 @click.argument("model")
-@click.option("--data", required=True, metavar="DIR", help="Folder with a folder a class, or a CSV file path,label.")
-@click.option("--splits", metavar="DIR", help="Folder with train.csv, val.csv, test.csv; made 80/10/10 without it.")
+@click.option("--data", required=True, metavar="DATA", help="Folder with a folder a class, CSV file, or hf:org/name.")
+@data_format
+@classes
+@click.option(
+    "--splits",
+    metavar="DIR",
+    help="Folder with train.csv, val.csv, test.csv; the data's own, or made, without it.",
+)
 @click.option("--out", metavar="RUN", help="Folder of the run; runs/MODEL without it.")
 @click.option("--epochs", type=int)
 @click.option("--batch-size", type=int)
@@ -71,7 +79,7 @@ def command(
             track=display.track,
             **settings,
         )
-    _summarise(run, data)
+    _summarise(run, data, {key: flags[key] for key in ("data_format", "classes") if flags[key]})
 
 
 def _assigned(texts: tuple[str, ...]) -> dict[str, Any]:
@@ -87,7 +95,7 @@ def _assigned(texts: tuple[str, ...]) -> dict[str, Any]:
     return settings
 
 
-def _summarise(run: FinishedRun, data: str) -> None:
+def _summarise(run: FinishedRun, data: str, chosen: Mapping[str, str]) -> None:
     from actrec_zoo.cli.display import make_console, make_table
 
     best = run.result.best
@@ -97,4 +105,5 @@ def _summarise(run: FinishedRun, data: str) -> None:
         str(run.path), str(best.epoch), f"{best.val_top1:.4f}", f"{best.val_loss:.4f}", str(len(run.result.failures))
     )
     console.print(table)
-    console.print(f"Next: actrec-zoo eval {shlex.quote(str(run.path))} --data {shlex.quote(data)}")
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in chosen.items()]
+    console.print(f"Next: {shlex.join(('actrec-zoo', 'eval', str(run.path), '--data', data, *flags))}")

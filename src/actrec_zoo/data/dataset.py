@@ -108,7 +108,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         self.sampler = sampler
         self.transform = transform
         self.seed = seed
-        self._ends = np.cumsum(sampler.clips_per_video(manifest.frames[videos]), dtype=np.int64)
+        self._ends = np.cumsum(sampler.clips_per_video(manifest.frames[videos], manifest.rates[videos]), dtype=np.int64)
         self._open: tuple[int, Source] | None = None
 
     def __len__(self) -> int:
@@ -142,7 +142,9 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         """
         video, view = self.locate(index)
         key = (self.seed, epoch, index)
-        numbers = self.sampler.frame_numbers(int(self.manifest.frames[video]), view, key)
+        length, rate = int(self.manifest.frames[video]), float(self.manifest.rates[video])
+        numbers = self.sampler.frame_numbers(length, view, key, rate)
+        numbers = numbers + self.manifest.offsets[video]
         frames = self.transform(self._source(video).read(numbers), key)
         return Clip(frames, int(self.manifest.labels[video]), video, view)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,12 +18,44 @@ from actrec_zoo.errors import DataError
 IntArray = NDArray[np.int64]
 
 
+SPLIT_NAMES = ("train", "val", "test")
+SPLIT_WORDS = {name: name for name in ("", *SPLIT_NAMES)} | {"validation": "val", "validate": "val", "valid": "val"}
+"""How data sets call their splits, and what they are here."""
+
+
+class Span(NamedTuple):
+    """A part of a video, from `start` to before `stop`: frame numbers from 0, or seconds from the first frame."""
+
+    start: float
+    stop: float = math.inf
+    seconds: bool = False
+
+    def __str__(self) -> str:
+        stop = "" if math.isinf(self.stop) else f"{self.stop:.12g}"
+        return f"t={self.start:.12g},{stop}" if self.seconds else f"frames={self.start:.12g}-{stop}"
+
+
 class Entry(NamedTuple):
-    """One video as a layout reader finds it: its path, its class, and its source group or an empty string."""
+    """One video, or a part of one, as a layout reader finds it.
+
+    Attributes:
+        path: of the video file or the folder of frames.
+        label: name of its class.
+        group: name of its source group, or an empty string.
+        split: `train`, `val` or `test` where the data set states it, or an empty string.
+        span: the part of the video that is meant; None for all of it.
+    """
 
     path: str
     label: str
     group: str = ""
+    split: str = ""
+    span: Span | None = None
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others: its path, and its span behind a `#`."""
+        return self.path if self.span is None else f"{self.path}#{self.span}"
 
 
 class PackedStrings(Sequence[str]):
@@ -65,8 +98,13 @@ class Manifest:
         labels: int64[N].
         groups: int64[N], an index into `group_names`; -1 where no group is known.
         group_names: names of the source groups.
+        stated_splits: int8[N], the split that the data set states, an index into `SPLIT_NAMES`; -1 where none.
+        spans: float64[N, 2], start and stop of a part of a video; NaN for a whole one.
+        spans_in_seconds: bool[N], whether the span is in seconds, not in frames.
         skipped: how many things were passed over, by kind.
         frames: int64[N], exact number of frames; -1 before the probe, 0 where the video cannot be read.
+        offsets: int64[N], number in the video of the first of these frames; 0 for a whole video.
+        rates: float64[N], frames a second; 0 where that is not known or was not asked for.
         errors: why a video cannot be read, by index.
     """
 
@@ -76,8 +114,13 @@ class Manifest:
     labels: IntArray
     groups: IntArray
     group_names: PackedStrings
+    stated_splits: NDArray[np.int8]
+    spans: NDArray[np.float64]
+    spans_in_seconds: NDArray[np.bool_]
     skipped: Mapping[str, int] = field(default_factory=dict)
     frames: IntArray
+    offsets: IntArray
+    rates: NDArray[np.float64]
     errors: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
@@ -85,7 +128,7 @@ class Manifest:
         """Pack entries; classes are sorted by name.
 
         Raises:
-            DataError: there is no entry.
+            DataError: there is no entry, or one has a split of another name.
         """
         found = list(entries)
         if not found:
@@ -94,6 +137,10 @@ class Manifest:
         group_names = sorted({entry.group for entry in found if entry.group})
         class_index = {name: i for i, name in enumerate(classes)}
         group_index = {name: i for i, name in enumerate(group_names)} | {"": -1}
+        odd = next((entry for entry in found if entry.split not in ("", *SPLIT_NAMES)), None)
+        if odd:
+            raise DataError(f"{root}: the split of {odd.name} is {odd.split!r}, not one of {', '.join(SPLIT_NAMES)}")
+        split_index = {name: i for i, name in enumerate(SPLIT_NAMES)} | {"": -1}
         return cls(
             root=root,
             classes=classes,
@@ -101,8 +148,13 @@ class Manifest:
             labels=np.array([class_index[entry.label] for entry in found], dtype=np.int64),
             groups=np.array([group_index[entry.group] for entry in found], dtype=np.int64),
             group_names=PackedStrings(group_names),
+            stated_splits=np.array([split_index[entry.split] for entry in found], dtype=np.int8),
+            spans=np.array([entry.span[:2] if entry.span else (np.nan, np.nan) for entry in found], dtype=np.float64),
+            spans_in_seconds=np.array([entry.span is not None and entry.span.seconds for entry in found]),
             skipped=dict(skipped or {}),
             frames=np.full(len(found), -1, dtype=np.int64),
+            offsets=np.zeros(len(found), dtype=np.int64),
+            rates=np.zeros(len(found), dtype=np.float64),
         )
 
     def __len__(self) -> int:
@@ -113,10 +165,29 @@ class Manifest:
         return self.root / self.paths[index]
 
     def entry(self, index: int) -> Entry:
-        """Path, class name and group name of video `index`."""
-        group = int(self.groups[index])
-        label = self.classes[int(self.labels[index])]
-        return Entry(self.paths[index], label, self.group_names[group] if group >= 0 else "")
+        """What is known of video `index`, by name."""
+        group, split = int(self.groups[index]), int(self.stated_splits[index])
+        return Entry(
+            self.paths[index],
+            self.classes[int(self.labels[index])],
+            self.group_names[group] if group >= 0 else "",
+            SPLIT_NAMES[split] if split >= 0 else "",
+            self.span(index),
+        )
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What tells each entry from the others: its path, and the span of a part behind a `#`."""
+        if np.isnan(self.spans[:, 0]).all():
+            return self.paths
+        return [self.entry(index).name for index in range(len(self))]
+
+    def span(self, index: int) -> Span | None:
+        """The part of the video that entry `index` is; None for all of it."""
+        start = float(self.spans[index, 0])
+        if math.isnan(start):
+            return None
+        return Span(start, float(self.spans[index, 1]), bool(self.spans_in_seconds[index]))
 
     def with_groups(self, names: Mapping[int, str]) -> Manifest:
         """The same videos with the groups of some of them set."""
@@ -134,7 +205,8 @@ class Manifest:
         if unknown:
             raise DataError(
                 f"{self.root} has classes that the model does not know: {', '.join(unknown[:8])}. "
-                f"The model knows {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}"
+                f"The model knows {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}. "
+                "Keep some classes of the data with --classes FILE"
             )
         order = np.array([list(classes).index(name) for name in self.classes], dtype=np.int64)
         return dataclasses.replace(self, classes=tuple(classes), labels=order[self.labels])

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.errors import ConfigError
@@ -23,12 +24,14 @@ class ClipSampler:
         frames: frames in a clip, T.
         stride: video frames from one clip frame to the next (`blocks` and `random`).
         views: clips a video under `uniform`.
+        fps: clip frames a second of the video, instead of `stride`: of two video frames the earlier is taken.
     """
 
     mode: TrainSampling
     frames: int
     stride: int = 1
     views: int = 1
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(TrainSampling):
@@ -37,14 +40,20 @@ class ClipSampler:
     @classmethod
     def for_evaluation(cls, spec: InputSpec) -> "ClipSampler":
         """How the input cuts a whole video into clips."""
-        return cls(spec.sampling, spec.frames, spec.stride, spec.views)
+        return cls(spec.sampling, spec.frames, spec.stride, spec.views, spec.fps)
 
     @property
     def deterministic(self) -> bool:
         """Whether every epoch sees the same clips."""
         return self.mode != "random"
 
-    def clips_per_video(self, lengths: IntArray) -> IntArray:
+    def step(self, rates: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Video frames from one clip frame to the next, for videos of these frames a second; 0 is an unknown rate."""
+        if self.fps is None:
+            return np.full_like(rates, self.stride)
+        return np.where(rates > 0, rates / self.fps, 1.0)
+
+    def clips_per_video(self, lengths: IntArray, rates: NDArray[np.float64] | None = None) -> IntArray:
         """Number of clips of videos with so many frames; a readable video has at least one, an empty one none."""
         match self.mode:
             case "random":
@@ -52,12 +61,13 @@ class ClipSampler:
             case "uniform":
                 clips = np.full_like(lengths, self.views)
             case _:
-                reach = (self.frames - 1) * self.stride + 1
-                clips = np.maximum((lengths - reach) // (self.frames * self.stride) + 1, 1)
+                step = self.step(np.zeros(len(lengths)) if rates is None else rates)
+                reach = np.floor((self.frames - 1) * step) + 1
+                clips = np.maximum((lengths - reach) // (self.frames * step) + 1, 1).astype(np.int64)
         return np.where(lengths > 0, clips, 0)
 
-    def frame_numbers(self, length: int, view: int, key: tuple[int, int, int]) -> IntArray:
-        """Frame numbers, int64[T], of clip `view` of a video with `length` frames.
+    def frame_numbers(self, length: int, view: int, key: tuple[int, int, int], rate: float = 0.0) -> IntArray:
+        """Frame numbers, int64[T], of clip `view` of a video with `length` frames, `rate` a second.
 
         A video shorter than the clip repeats its last frame. `key` is (seed, epoch, index), which `random` alone
         looks at.
@@ -66,11 +76,12 @@ class ClipSampler:
         if self.mode == "uniform":
             numbers = ((steps + (view + 0.5) / self.views) * (length / self.frames)).astype(np.int64)
         else:
-            numbers = self._start(length, view, key) + steps * self.stride
+            step = float(self.step(np.array([rate]))[0])
+            numbers = self._start(length, view, key, step) + (steps * step).astype(np.int64)
         return np.minimum(numbers, length - 1)
 
-    def _start(self, length: int, view: int, key: tuple[int, int, int]) -> int:
+    def _start(self, length: int, view: int, key: tuple[int, int, int], step: float) -> int:
         if self.mode == "blocks":
-            return view * self.frames * self.stride
-        places = max(1, length - (self.frames - 1) * self.stride)
+            return int(view * self.frames * step)
+        places = max(1, length - int((self.frames - 1) * step))
         return int(np.random.default_rng(key).integers(places))

@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from actrec_zoo.data.layouts import read_csv
-from actrec_zoo.data.manifest import IntArray, Manifest
+from actrec_zoo.data.manifest import SPLIT_NAMES, IntArray, Manifest
 from actrec_zoo.errors import DataError
 from actrec_zoo.files import write_text
 
-SPLIT_NAMES = ("train", "val", "test")
 Splits = Mapping[str, IntArray]
 """Indices into a manifest, by the name of the split."""
 
@@ -70,7 +69,8 @@ def write_splits(folder: Path, manifest: Manifest, splits: Splits) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("path", "label", "group"))
-        writer.writerows(manifest.entry(index) for index in indices.tolist())
+        entries = (manifest.entry(index) for index in indices.tolist())
+        writer.writerows((entry.name, entry.label, entry.group) for entry in entries)
         write_text(folder / f"{name}.csv", text.getvalue())
 
 
@@ -87,7 +87,7 @@ def read_splits(folder: Path, manifest: Manifest) -> tuple[Manifest, Splits]:
     files = [folder / f"{name}.csv" for name in SPLIT_NAMES if (folder / f"{name}.csv").is_file()]
     if not files:
         raise DataError(f"{folder} holds none of train.csv, val.csv and test.csv: check --splits")
-    index_of = {path: index for index, path in enumerate(manifest.paths)}
+    index_of = {name: index for index, name in enumerate(manifest.names)}
     groups: dict[int, str] = {}
     splits: dict[str, IntArray] = {}
     for file in files:
@@ -170,9 +170,9 @@ def _read_split(file: Path, manifest: Manifest, index_of: Mapping[str, int], gro
     indices: list[int] = []
     missing: list[str] = []
     for line, entry in read_csv(file):
-        index = index_of.get(entry.path)
+        index = index_of.get(entry.name)
         if index is None:
-            missing.append(entry.path)
+            missing.append(entry.name)
             continue
         label = manifest.entry(index).label
         if label != entry.label:

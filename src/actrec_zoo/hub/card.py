@@ -183,7 +183,11 @@ def _results(report: Mapping[str, Any]) -> list[EvalResult]:
     from huggingface_hub import EvalResult
 
     protocol, data = report["protocol"], _data(report)
-    settings = {key: protocol[key] for key in ("frames", "stride", "size", "sampling", "views", "crop")}
+    settings = {
+        key: protocol[key]
+        for key in ("frames", "stride", "fps", "size", "sampling", "views", "crop")
+        if protocol.get(key) is not None
+    }
     ranks = (1, 5) if len(report["labels"]) > 5 else (1,)
     counts = {key: report[key] for key in ("n_expected", "n_used", "n_failed")}
     return [

@@ -131,6 +131,8 @@ def _sampling(spec: InputSpec) -> str:
         times = "once" if spec.views == 1 else f"{spec.views} times, each shifted"
         return f"`uniform`: {spec.frames} frames spread over the video, {times}"
     step = "consecutive frames" if spec.stride == 1 else f"frames, {spec.stride} video frames from one to the next"
+    if spec.fps is not None:
+        step = f"frames, {spec.fps:g} a second"
     return f"`blocks`: runs of {spec.frames} {step}, that do not overlap; a short tail is dropped"
 
 

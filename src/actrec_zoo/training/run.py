@@ -143,7 +143,8 @@ def count_seen(run: Path, manifest: Manifest, videos: IntArray) -> int | None:
     root = _data_root(run)
     places = {os.path.normpath(root / path) for path in paths} if root else set()
     here = manifest.root.resolve()
-    evaluated = (manifest.paths[video] for video in videos.tolist())
+    names = manifest.names
+    evaluated = (names[video] for video in videos.tolist())
     return sum(path in paths or os.path.normpath(here / path) in places for path in evaluated)
 
 

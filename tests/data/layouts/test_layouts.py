@@ -6,7 +6,7 @@ import pytest
 
 from actrec_zoo.data.layouts import list_frames, read_csv, read_manifest
 from actrec_zoo.data.manifest import Entry, Manifest
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import DataError, UnknownNameError
 from tests.conftest import numbered_frames, write_frames
 
 
@@ -141,7 +141,61 @@ def test_reader_of_a_plugin_goes_first(squares: Path) -> None:
             skipped["other class"] += 1
             yield Entry("clip0", "leftwards")
 
-    manifest = read_manifest(squares, [OneClass()])
+    manifest = read_manifest(squares, {"one": OneClass()})
     assert manifest.classes == ("leftwards",)
     assert manifest.path(0) == squares / "left" / "clip0"
     assert manifest.skipped == {"other class": 1}
+
+
+def test_a_layout_is_chosen_by_name(tmp_path: Path) -> None:
+    write_csv(tmp_path, "path,label\nrun/a.mp4,walk\n")
+    assert read_manifest(tmp_path).classes == ("walk",)
+    assert read_manifest(tmp_path, layout="folders").classes == ("jump", "run")
+
+
+def test_an_unknown_layout_tells_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"no data format 'folder'\. Did you mean folders"):
+        read_manifest(tmp_path, layout="folder")
+
+
+def test_a_layout_asked_for_that_does_not_fit_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"holds no manifest\.csv"):
+        read_manifest(tmp_path, layout="table")
+    with pytest.raises(DataError, match=r"cannot read .*nowhere"):
+        read_manifest(tmp_path / "nowhere", layout="folders")
+
+
+def test_some_classes_are_kept(tmp_path: Path) -> None:
+    touch(*(tmp_path / name / f"{number}.mp4" for name in ("run", "jump", "walk") for number in range(2)))
+    manifest = read_manifest(tmp_path, classes=("walk", "run"))
+    assert manifest.classes == ("run", "walk")
+    assert list(manifest.paths) == ["run/0.mp4", "run/1.mp4", "walk/0.mp4", "walk/1.mp4"]
+    assert manifest.skipped == {"video of another class": 2}
+
+
+def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "brush_hair" / "a.mp4")
+    with pytest.raises(
+        DataError, match=r"no video of 1 of the classes asked for: brush hair\. Did you mean brush_hair"
+    ):
+        read_manifest(tmp_path, classes=("brush_hair", "brush hair"))
+
+
+def test_an_odd_split_of_a_plugin_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the split of a is 'dev', not one of"):
+        Manifest.from_entries(tmp_path, [Entry("a", "run", "", "dev")])
+
+
+def test_folders_of_splits_with_folders_of_classes(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("train/run/a.mp4", "train/jump/b/1.jpg", "validation/run/a.mp4", "notes.txt")))
+    assert entries(read_manifest(tmp_path)) == [
+        Entry("train/jump/b", "jump", "", "train"),
+        Entry("train/run/a.mp4", "run", "", "train"),
+        Entry("validation/run/a.mp4", "run", "", "val"),
+    ]
+
+
+@pytest.mark.parametrize("folders", [("train", "bus"), ("train",)])
+def test_a_class_may_be_called_train(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    touch(*(tmp_path / name / "a.mp4" for name in folders))
+    assert read_manifest(tmp_path).classes == tuple(sorted(folders))
