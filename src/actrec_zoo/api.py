@@ -20,13 +20,15 @@ from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, readers, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
+from actrec_zoo.data.allocation import make_splits
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.features import extract_features
+from actrec_zoo.data.grouping import group_by
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
 from actrec_zoo.data.sampling import ClipSampler
-from actrec_zoo.data.splits import Splits, make_splits, read_splits
+from actrec_zoo.data.splits import Splits, read_splits
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
 from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
@@ -143,7 +145,8 @@ def evaluate(
     if folder is not None:
         require_folder(folder)
     manifest = probe(read_manifest(Path(data), readers()).with_classes(classifier.labels), track)
-    manifest, videos = _part(manifest, split, _splits_folder(splits, home, split))
+    files = _splits_folder(splits, home, split)
+    manifest, videos = _part(manifest, split, files, allow_leak=splits is None)
     was_on = classifier.device
     clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
     report = run_evaluation(
@@ -212,9 +215,10 @@ def _training_data(config: TrainConfig, folder: RunFolder, track: Track[Any]) ->
         raise DataError(f"{config.data} has one class, {manifest.classes[0]!r}: a classifier needs at least two")
     splits: Splits
     if files is None:
+        manifest = group_by(manifest)
         splits = make_splits(manifest, config.ratios, config.seed)
     else:
-        manifest, splits = read_splits(files, manifest)
+        manifest, splits = read_splits(files, manifest, allow_leak=config.allow_leak)
         _require_training_splits(files, manifest, splits)
     _describe_data(manifest, splits)
     return probe(manifest, track), splits
@@ -345,13 +349,13 @@ def _splits_folder(splits: str | Path | None, home: Path | None, split: EvalSpli
     return own
 
 
-def _part(manifest: Manifest, split: EvalSplit, files: Path | None) -> tuple[Manifest, IntArray]:
-    """The videos of one split."""
+def _part(manifest: Manifest, split: EvalSplit, files: Path | None, *, allow_leak: bool) -> tuple[Manifest, IntArray]:
+    """The videos of one split; a run that was allowed to leak is evaluated on its own splits, with a warning."""
     if files is None:
         return manifest, np.arange(len(manifest))
-    manifest, found = read_splits(files, manifest)
+    manifest, found = read_splits(files, manifest, allow_leak=allow_leak)
     if split == "all":
-        return manifest, np.sort(np.concatenate(list(found.values())))
+        return manifest, np.unique(np.concatenate(list(found.values())))
     if split not in found or not len(found[split]):
         raise DataError(f"{files} has no videos for {split}")
     return manifest, found[split]

@@ -25,6 +25,7 @@ class TrainConfig(BaseModel):
         model: name or id.
         data: folder or CSV file.
         splits: folder with train.csv, val.csv and test.csv; None makes them.
+        allow_leak: whether splits that are given may share a video or a source group.
         ratios: shares of train, val and test, where they are made.
         weights: `pretrained` (the model's default), one of its tags, `none`, or a reference to trained weights.
         backbone_weights: safetensors file for the backbone, instead of a download.
@@ -64,6 +65,7 @@ class TrainConfig(BaseModel):
     model: str
     data: str
     splits: str | None = None
+    allow_leak: bool = False
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     weights: str = "pretrained"
     backbone_weights: str | None = None

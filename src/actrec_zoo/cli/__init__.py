@@ -22,6 +22,7 @@ _COMMANDS = {
     "train": "actrec_zoo.cli.train:command",
     "eval": "actrec_zoo.cli.evaluate:command",
     "predict": "actrec_zoo.cli.predict:command",
+    "data": "actrec_zoo.cli.data:command",
 }
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--data", required=True, metavar="DIR", help="Folder with a folder a class, or a CSV file path,label.")
 @click.option("--splits", metavar="DIR", help="Folder with train.csv, val.csv, test.csv; made 80/10/10 without it.")
+@click.option("--allow-leak", is_flag=True, default=None, help="Train though the splits share a video or a group.")
 @click.option("--out", metavar="RUN", help="Folder of the run; runs/MODEL without it.")
 @click.option("--epochs", type=int)
 @click.option("--batch-size", type=int)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from actrec_zoo.classifier import VideoClassifier
-from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, flatten
+from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, TrainConfig, flatten
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.splits import Splits, write_splits
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
@@ -160,14 +160,19 @@ def refuse_changes(before: Layer, after: Resolved) -> None:
     Raises:
         ConfigError: a setting that decides the result differs; it is named.
     """
-    now = flatten({k: v for k, v in after.config.model_dump(mode="json").items() if v is not None})
-    then = flatten(before.values)
+    now = _flat(after.config)
+    defaults = TrainConfig.model_validate({"model": after.config.model, "data": after.config.data})
+    then = _flat(defaults) | flatten(before.values)
     changed = sorted(
         key for key in now.keys() | then.keys() if key not in _NOT_COMPARED and now.get(key) != then.get(key)
     )
     if changed:
         listed = ", ".join(f"{key} {then.get(key)} -> {now.get(key)}" for key in changed)
         raise ConfigError(f"a resumed run keeps its settings, and these differ: {listed}. Start a new run for them.")
+
+
+def _flat(config: TrainConfig) -> dict[str, Any]:
+    return flatten({k: v for k, v in config.model_dump(mode="json").items() if v is not None})
 
 
 def _make(path: Path) -> None:
