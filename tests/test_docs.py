@@ -26,6 +26,7 @@ from actrec_zoo.cards import card_files, differences
 from actrec_zoo.cli import _COMMANDS, BAD_INPUT, INTERRUPTED, cli
 from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
+from actrec_zoo.data.checking.findings import KINDS, write_findings
 from actrec_zoo.data.decode import _ONE_FRAME_A_PACKET
 from actrec_zoo.data.layouts import VIDEO_SUFFIXES
 from actrec_zoo.data.manifest import Entry, Manifest
@@ -243,6 +244,13 @@ def test_split_file_columns_are_documented(tmp_path: Path) -> None:
     write_splits(tmp_path, manifest, {"train": np.array([0])})
     header = (tmp_path / "train.csv").read_text().splitlines()[0]
     assert f"`{header}`" in section("docs/reference/formats.md", "## Split files")
+
+
+def test_findings_are_documented(tmp_path: Path) -> None:
+    text = section("docs/reference/formats.md", "## Findings of data check")
+    write_findings(tmp_path / "findings.csv", [])
+    assert f"`{(tmp_path / 'findings.csv').read_text().strip()}`" in text
+    assert [quoted(cells[0])[0] for cells in rows(text)] == list(KINDS)
 
 
 def test_video_suffixes_are_documented() -> None:

@@ -6,6 +6,7 @@ from actrec_zoo.spec import import_object
 
 _COMMANDS = {
     "split": "actrec_zoo.cli.data.split:command",
+    "check": "actrec_zoo.cli.data.check:command",
 }
 
 

@@ -1,0 +1,85 @@
+"""All checks of a data set, one after the other."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from actrec_zoo.data.checking.candidates import candidate_pairs
+from actrec_zoo.data.checking.decoding import look_at
+from actrec_zoo.data.checking.duplicates import find_duplicates
+from actrec_zoo.data.checking.findings import Finding
+from actrec_zoo.data.checking.likeness import FEWEST, Thumbnails, is_flat, motion_likeness, perceptual_hashes
+from actrec_zoo.data.checking.parallel import in_parallel
+from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.probe import Track, no_progress, probe
+from actrec_zoo.data.splits import SPLIT_NAMES, Splits, find_leaks
+
+_HASHED = 2
+ALIKE = 0.88
+"""Correlation of the motion from which two videos count as the same; see decision 0018."""
+
+
+def check(
+    manifest: Manifest, splits: Splits | None = None, *, all_frames: bool = False, track: Track[Any] = no_progress
+) -> Iterator[Finding]:
+    """Find what is wrong with videos, and with splits of them.
+
+    Args:
+        manifest: the data, with the groups that the splits state.
+        splits: looked at for leaks, near-duplicates among them; these need a thumbnail of every second frame.
+        all_frames: decode every frame, not the first, middle and last alone.
+        track: shows the progress.
+    """
+    manifest = probe(manifest, track)
+    pictures: dict[int, Thumbnails] = {}
+    look = partial(look_at, manifest, all_frames=all_frames, picture=splits is not None)
+    looked = track(in_parallel(look, range(len(manifest))), len(manifest), "Decoding")
+    for video, (finding, small) in enumerate(looked):
+        if finding is not None:
+            yield finding
+        if len(small) >= FEWEST:
+            pictures[video] = small
+    split = _split_of(splits or {})
+    copies: dict[int, int] = {}
+    for video, first in find_duplicates(manifest):
+        copies[video] = first
+        names = [split[v] for v in (first, video) if v in split]
+        yield Finding("duplicate", manifest.paths[video], manifest.paths[first], _between(names))
+    if splits is not None:
+        yield from _leaks(manifest, splits)
+        compared = {v: p for v, p in pictures.items() if v in split and copies.get(v) not in split}
+        yield from _near_duplicates(manifest, split, compared, track)
+
+
+def _leaks(manifest: Manifest, splits: Splits) -> Iterator[Finding]:
+    for leak in find_leaks(manifest, splits):
+        kind = "shared video" if leak.kind == "video" else "shared group"
+        yield Finding(kind, leak.name, detail=_between([leak.first, leak.second]))
+    for name, videos in splits.items():
+        for label in np.setdiff1d(np.arange(len(manifest.classes)), manifest.labels[videos]).tolist():
+            yield Finding("missing class", manifest.classes[label], detail=f"in {name}")
+
+
+def _near_duplicates(
+    manifest: Manifest, split: Mapping[int, str], pictures: Mapping[int, Thumbnails], track: Track[Any]
+) -> Iterator[Finding]:
+    """Videos of two splits that show the same: the one of the later split, and of what it is a copy."""
+    hashes = {video: perceptual_hashes(small[~is_flat(small)][::_HASHED]) for video, small in pictures.items()}
+    for pair in candidate_pairs(hashes, split, track):
+        video, other = sorted(pair, key=lambda v: SPLIT_NAMES.index(split[v]), reverse=True)
+        likeness = motion_likeness(pictures[other], pictures[video])
+        if likeness.correlation >= ALIKE:
+            start = f", from its frame {likeness.offset} on" if likeness.offset > 0 else ""
+            detail = f"{_between([split[other], split[video]])}, likeness {likeness.correlation:.2f}{start}"
+            yield Finding("near-duplicate", manifest.paths[video], manifest.paths[other], detail)
+
+
+def _split_of(splits: Splits) -> dict[int, str]:
+    """The split of each video; the first one where it is in several."""
+    return {video: name for name in reversed(list(splits)) for video in splits[name].tolist()}
+
+
+def _between(names: list[str]) -> str:
+    return f"in {' and '.join(dict.fromkeys(names))}" if names else ""
