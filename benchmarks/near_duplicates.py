@@ -19,13 +19,19 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import av
 import numpy as np
 
+from actrec_zoo.data.checking.check import ALIKE
+from actrec_zoo.data.checking.decoding import look_at
+from actrec_zoo.data.checking.likeness import motion_likeness
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.manifest import Entry, IntArray, Manifest
+from actrec_zoo.data.probe import probe
 from actrec_zoo.data.splits import write_splits
 
 Change = Callable[[list[av.VideoFrame]], list[av.VideoFrame]]
@@ -94,6 +100,19 @@ def where(parts: list[str], name: str) -> IntArray:
     return np.array([i for i, part in enumerate(parts) if part == name], dtype=np.int64)
 
 
+def likeness(data: Path, planted: dict[str, tuple[str, str]]) -> tuple[dict[str, list[float]], float]:
+    """Likeness of the copies of each change to their sources, in order, and the highest of two different originals."""
+    manifest = probe(read_manifest(data))
+    look = partial(look_at, manifest, all_frames=False, picture=True)
+    pictures = {manifest.paths[i]: small for i, (_, small) in enumerate(map(look, range(len(manifest))))}
+    copies: dict[str, list[float]] = {change: [] for change in CHANGES}
+    for copy, (source, change) in planted.items():
+        copies[change].append(motion_likeness(pictures[source], pictures[copy]).correlation)
+    originals = [small for path, small in pictures.items() if path not in planted]
+    highest = max(motion_likeness(a, b).correlation for a, b in combinations(originals, 2))
+    return {change: sorted(values) for change, values in copies.items()}, highest
+
+
 def run_check(folder: Path, *flags: str) -> tuple[float, list[dict[str, str]]]:
     """Seconds of `actrec-zoo data check` and its findings."""
     out = folder / "findings.csv"
@@ -121,21 +140,25 @@ def main() -> None:
         plain, _ = run_check(folder)
         whole, findings = run_check(folder, "--splits", str(folder / "splits"))
         videos = len(read_manifest(folder / "data"))
+        copies, highest = likeness(folder / "data", planted)
     pairs = {(row["path"], row["other"]) for row in findings if row["kind"] == "near-duplicate"}
     right = {(copy, source) for copy, (source, _) in planted.items()}
     hits = Counter(planted[copy][1] for copy, source in pairs & right)
     total = Counter(change for _, change in planted.values())
     for change in CHANGES:
-        print(f"{change:16s} {hits[change]:3d} of {total[change]:3d} copies found")
+        found, least = f"{hits[change]:3d} of {total[change]:3d}", copies[change][0]
+        print(f"{change:16s} {found} copies found, likeness from {least:.2f}")
     wrong = sorted(pairs - right)
     print(f"false alarms     {len(wrong):3d} of {videos - len(planted)} originals and {len(planted)} copies")
     for pair in wrong:
         print("   ", *pair)
+    print(f"the most alike originals have a likeness of {highest:.2f}; {ALIKE} and more counts as a near-duplicate")
     print(
         f"data check of {videos} videos: {plain:.1f} s without splits, {whole:.1f} s with; neither knows frame counts"
     )
     if arguments.json:
         figures = {"hits": dict(hits), "copies": dict(total), "false_alarms": wrong, "videos": videos}
+        figures |= {"likeness_of_copies": copies, "highest_likeness_of_originals": highest}
         seconds = {"check": round(plain, 2), "check_splits": round(whole, 2)}
         arguments.json.write_text(json.dumps(figures | {"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
 

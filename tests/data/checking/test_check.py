@@ -123,6 +123,17 @@ def test_videos_with_the_same_content(tmp_path: Path) -> None:
     assert "near-duplicate" not in {finding.kind for finding in findings}
 
 
+def test_a_copy_of_a_file_leaks_what_the_file_is_like(tmp_path: Path) -> None:
+    write_video(tmp_path / "jump" / "a.avi", scene(1), "mpeg4", {"b": "2000000"})
+    write_video(tmp_path / "jump" / "again.mp4", scene(1))
+    shutil.copy(tmp_path / "jump" / "a.avi", tmp_path / "jump" / "copy.avi")
+    findings = found(tmp_path, {"train": ["jump/a.avi", "jump/again.mp4"], "test": ["jump/copy.avi"]})
+    assert kinds(findings) == [
+        ("duplicate", "jump/copy.avi", "jump/a.avi"),
+        ("near-duplicate", "jump/copy.avi", "jump/again.mp4"),
+    ]
+
+
 def test_splits_that_share_and_lack(tmp_path: Path) -> None:
     (tmp_path / "data.csv").write_text("path,label,group\na.mp4,jump,beach\nb.mp4,jump,beach\nc.mp4,run,\n")
     for number, name in enumerate("abc"):

@@ -16,9 +16,9 @@ from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
 from actrec_zoo.data.splits import SPLIT_NAMES, Splits, find_leaks
 
-_HASHED = 2
 ALIKE = 0.88
 """Correlation of the motion from which two videos count as the same; see decision 0018."""
+_HASHED = 2  # of the pictures of a video, every second is hashed
 
 
 def check(
@@ -49,8 +49,8 @@ def check(
         yield Finding("duplicate", manifest.paths[video], manifest.paths[first], _between(names))
     if splits is not None:
         yield from _leaks(manifest, splits)
-        compared = {v: p for v, p in pictures.items() if v in split and copies.get(v) not in split}
-        yield from _near_duplicates(manifest, split, compared, track)
+        pictures = {video: small for video, small in pictures.items() if video in split}
+        yield from _near_duplicates(manifest, split, pictures, copies, track)
 
 
 def _leaks(manifest: Manifest, splits: Splits) -> Iterator[Finding]:
@@ -63,12 +63,18 @@ def _leaks(manifest: Manifest, splits: Splits) -> Iterator[Finding]:
 
 
 def _near_duplicates(
-    manifest: Manifest, split: Mapping[int, str], pictures: Mapping[int, Thumbnails], track: Track[Any]
+    manifest: Manifest,
+    split: Mapping[int, str],
+    pictures: Mapping[int, Thumbnails],
+    copies: Mapping[int, int],
+    track: Track[Any],
 ) -> Iterator[Finding]:
-    """Videos of two splits that show the same: the one of the later split, and of what it is a copy."""
+    """Videos of two splits that show the same without being the same file; the one of the later split comes first."""
     hashes = {video: perceptual_hashes(small[~is_flat(small)][::_HASHED]) for video, small in pictures.items()}
     for pair in candidate_pairs(hashes, split, track):
         video, other = sorted(pair, key=lambda v: SPLIT_NAMES.index(split[v]), reverse=True)
+        if copies.get(video, video) == copies.get(other, other):
+            continue
         likeness = motion_likeness(pictures[other], pictures[video])
         if likeness.correlation >= ALIKE:
             start = f", from its frame {likeness.offset} on" if likeness.offset > 0 else ""

@@ -14,7 +14,7 @@ from actrec_zoo.data.decode import open_source
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.errors import DataError
 
-_AT_ONCE = 16
+_AT_ONCE = 4
 _TOLERANCE = 0.02
 _TOLERANCE_OF_DURATION = 0.1
 

@@ -69,13 +69,18 @@ def _best_offset(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[float,
     length = np.minimum(len(a) - from_a, len(b) - from_b)
     sum_a, square_a = _window(a, from_a, length)
     sum_b, square_b = _window(b, from_b, length)
-    products = a @ b.T
-    product = np.array([products.trace(-offset) for offset in offsets.tolist()])
-    common = product - (sum_a * sum_b).sum(axis=1) / length
+    common = _products(a, b)[offsets] - (sum_a * sum_b).sum(axis=1) / length
     energy = np.minimum(square_a, square_b) / (length * a.shape[1])
     correlation = np.where(energy > _STILL, common / np.sqrt(np.maximum(square_a * square_b, 1e-9)), 0)
     best = int(correlation.argmax())
     return float(correlation[best]), int(offsets[best])
+
+
+def _products(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of a[t + offset] * b[t] over t and all columns, at index `offset`, which may be negative."""
+    size = 1 << (len(a) + len(b) - 1).bit_length()
+    spectrum = (np.fft.rfft(a, size, axis=0) * np.fft.rfft(b, size, axis=0).conj()).sum(axis=1)
+    return np.fft.irfft(spectrum, size)
 
 
 def _centred(pictures: Thumbnails) -> NDArray[np.float64]:
