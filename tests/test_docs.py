@@ -28,6 +28,7 @@ from actrec_zoo.cards import card_files, differences
 from actrec_zoo.cli import _COMMANDS, BAD_INPUT, INTERRUPTED, cli
 from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
+from actrec_zoo.data.checking.findings import KINDS, write_findings
 from actrec_zoo.data.decode import _ONE_FRAME_A_PACKET
 from actrec_zoo.data.inspection import inspect_manifest
 from actrec_zoo.data.layouts import BUILT_IN, VIDEO_SUFFIXES
@@ -266,6 +267,13 @@ def test_layouts_and_columns_of_tables_are_documented() -> None:
     assert list(dict.fromkeys(names)) == list(BUILT_IN)
     columns = section("docs/reference/formats.md", "### Columns of a table")
     assert [name for cells in rows(columns) for name in quoted(cells[0])] == re.findall(r"\w+", COLUMNS)
+
+
+def test_findings_are_documented(tmp_path: Path) -> None:
+    text = section("docs/reference/formats.md", "## Findings of data check")
+    write_findings(tmp_path / "findings.csv", [])
+    assert f"`{(tmp_path / 'findings.csv').read_text().strip()}`" in text
+    assert [quoted(cells[0])[0] for cells in rows(text)] == list(KINDS)
 
 
 def test_video_suffixes_are_documented() -> None:

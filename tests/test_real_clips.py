@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import actrec_zoo
+from actrec_zoo.data.allocation import make_splits
 from actrec_zoo.data.decode import open_source
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.probe import probe
-from actrec_zoo.data.splits import make_splits, read_splits
+from actrec_zoo.data.splits import read_splits
 
 BACKBONE = "weights/squeezenet1_1_imagenet_features.safetensors"
 

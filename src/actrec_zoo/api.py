@@ -20,15 +20,17 @@ from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, read_data, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
+from actrec_zoo.data.allocation import make_splits
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.features import extract_features
+from actrec_zoo.data.grouping import group_by
 from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
 from actrec_zoo.data.rates import with_rates
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.spans import cut_to_spans
-from actrec_zoo.data.splits import Splits, make_splits, read_splits
+from actrec_zoo.data.splits import Splits, read_splits
 from actrec_zoo.data.stated import stated_splits, with_validation
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
@@ -156,7 +158,8 @@ def evaluate(
         require_folder(folder)
     manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
     manifest = _probed(manifest, classifier.input, track)
-    manifest, videos = _part(manifest, split, _splits_folder(splits, home) if splits or split != "all" else None)
+    files = _splits_folder(splits, home) if splits or split != "all" else None
+    manifest, videos = _part(manifest, split, files, allow_leak=splits is None)
     was_on = classifier.device
     clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
     report = run_evaluation(
@@ -240,12 +243,13 @@ def _training_data(
         raise DataError(f"{config.data} has one class, {manifest.classes[0]!r}: a classifier needs at least two")
     splits: Splits
     if files is not None:
-        manifest, splits = read_splits(files, manifest)
+        manifest, splits = read_splits(files, manifest, allow_leak=config.allow_leak)
         _require_training_splits(files, manifest, splits)
-    elif stated := stated_splits(manifest):
+    elif stated := stated_splits(manifest, allow_leak=config.allow_leak):
         splits = with_validation(manifest, stated, config.ratios, config.seed)
         _require_training_splits(manifest.root, manifest, splits)
     else:
+        manifest = group_by(manifest)
         splits = make_splits(manifest, config.ratios, config.seed)
     _describe_data(manifest, splits)
     return _probed(manifest, spec, track), splits
@@ -373,19 +377,22 @@ def _splits_folder(splits: str | Path | None, home: Path | None) -> Path | None:
     return own if own is not None and own.is_dir() else None
 
 
-def _part(manifest: Manifest, split: EvalSplit, files: Path | None) -> tuple[Manifest, IntArray]:
-    """The videos of one split, of split files or as the data set states it; `all` without files are all videos."""
+def _part(manifest: Manifest, split: EvalSplit, files: Path | None, *, allow_leak: bool) -> tuple[Manifest, IntArray]:
+    """The videos of one split, of split files or as the data set states it; `all` without files are all videos.
+
+    A run that was allowed to leak is evaluated on its own splits, with a warning.
+    """
     found: Splits | None
     if files is not None:
-        manifest, found = read_splits(files, manifest)
+        manifest, found = read_splits(files, manifest, allow_leak=allow_leak)
     elif split == "all":
         return manifest, np.arange(len(manifest))
     else:
-        found = stated_splits(manifest)
+        found = stated_splits(manifest, allow_leak=allow_leak)
     if found is None:
         raise DataError(f"the model has no splits of its own: give --splits DIR, or --split all instead of {split}")
     if split == "all":
-        return manifest, np.sort(np.concatenate(list(found.values())))
+        return manifest, np.unique(np.concatenate(list(found.values())))
     if split not in found or not len(found[split]):
         raise DataError(f"{files or manifest.root} has no videos for {split}")
     return manifest, found[split]

@@ -27,6 +27,7 @@ class TrainConfig(BaseModel):
         data_format: name of the layout; None finds it out.
         classes: text file with the classes to keep, or the name of a list; None keeps all.
         splits: folder with train.csv, val.csv and test.csv; None takes those that the data set states, or makes them.
+        allow_leak: whether splits that are given may share a video or a source group.
         ratios: shares of train, val and test, where they are made.
         weights: `pretrained` (the model's default), one of its tags, `none`, or a reference to trained weights.
         backbone_weights: safetensors file for the backbone, instead of a download.
@@ -69,6 +70,7 @@ class TrainConfig(BaseModel):
     data_format: str | None = None
     classes: str | None = None
     splits: str | None = None
+    allow_leak: bool = False
     ratios: tuple[float, float, float] = (0.8, 0.1, 0.1)
     weights: str = "pretrained"
     backbone_weights: str | None = None

@@ -310,6 +310,35 @@ def test_splits_that_share_a_group(squares: Path, run: Path, tmp_path: Path, inv
     assert_refused(outcome, "train and val share the source group film7")
 
 
+def test_a_leak_that_is_allowed_is_a_warning_and_stays_on_record(
+    squares: Path, run: Path, tmp_path: Path, invoke: Invoke
+) -> None:
+    folder = edit_split_in_place(
+        edit_split(run, tmp_path / "a", "train", lambda rows: rows[0].update(group="film7")), "val"
+    )
+    command = ("train", "tiny_conv3d", "--data", squares, "--splits", folder, "--out", tmp_path / "n", *ONCE)
+    outcome = invoke(*command, "--allow-leak")
+    warning = "train and val share the source group film7"
+    assert outcome.code == 0 and f"warning: {folder}: {warning}" in outcome.err
+    assert json.loads((tmp_path / "n" / "run.json").read_text())["config"]["allow_leak"] is True
+    assert invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "n", "--resume").code == 0
+    outcome = invoke("eval", tmp_path / "n", "--data", squares, "--split", "val", "--workers", "0")
+    assert outcome.code == 0 and warning in outcome.err
+
+
+def test_groups_come_from_the_names_of_a_known_data_set(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    for label in ("left", "right"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number, clip in enumerate(sorted((squares / label).iterdir())):
+            name = f"Film{number // 2}_{label}_u_nm_np1_fr_med_{number}"
+            (tmp_path / "data" / label / name).symlink_to(clip)
+    outcome = invoke("train", "tiny_conv3d", "--data", tmp_path / "data", "--out", tmp_path / "run", *ONCE)
+    assert outcome.code == 0 and "groups from HMDB51's names: 5 sources" in outcome.err
+    with (tmp_path / "run" / "splits" / "test.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4 and len({row["group"] for row in rows}) == 1
+
+
 def edit_split_in_place(folder: Path, name: str) -> Path:
     file = folder / f"{name}.csv"
     lines = file.read_text().splitlines()

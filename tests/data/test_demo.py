@@ -10,11 +10,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from actrec_zoo.data.allocation import make_splits
 from actrec_zoo.data.decode import open_source
 from actrec_zoo.data.demo import FRAMES, MOTIONS, SIDE, render, write_motion_shapes
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.probe import probe
-from actrec_zoo.data.splits import make_splits, refuse_leaks
+from actrec_zoo.data.splits import refuse_leaks
 from actrec_zoo.errors import DataError, RunError
 
 SCENES, TRAINING_SCENES = 36, 24

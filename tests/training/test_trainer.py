@@ -202,6 +202,16 @@ def test_resume_refuses_other_settings_and_another_model(squares: Path, tmp_path
         actrec_zoo.train("r3d", squares, out=run.path, resume=True)
 
 
+def test_a_run_from_before_a_setting_existed_is_resumed_with_its_default(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    record = json.loads((run.path / "run.json").read_text())
+    del record["config"]["allow_leak"], record["config"]["gamma"]
+    (run.path / "run.json").write_text(json.dumps(record))
+    assert actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True).result.last.epoch == 1
+    with pytest.raises(ConfigError, match=r"gamma 0\.1 -> 0\.5"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True, gamma=0.5)
+
+
 def test_resume_names_a_damaged_checkpoint(squares: Path, tmp_path: Path) -> None:
     run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
     (run.path / "checkpoints" / "last.safetensors").write_bytes(b"damaged")

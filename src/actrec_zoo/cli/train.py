@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Folder with train.csv, val.csv, test.csv; the data's own, or made, without it.",
 )
+@click.option("--allow-leak", is_flag=True, default=None, help="Train though the splits share a video or a group.")
 @click.option("--out", metavar="RUN", help="Folder of the run; runs/MODEL without it.")
 @click.option("--epochs", type=int)
 @click.option("--batch-size", type=int)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from actrec_zoo.data.grouping import group_by
 from actrec_zoo.data.manifest import SPLIT_NAMES, IntArray, Manifest
 from actrec_zoo.data.splits import Splits, refuse_leaks
 from actrec_zoo.errors import DataError
@@ -13,17 +14,21 @@ from actrec_zoo.errors import DataError
 _log = logging.getLogger(__name__)
 
 
-def stated_splits(manifest: Manifest) -> Splits | None:
+def stated_splits(manifest: Manifest, *, allow_leak: bool = False) -> Splits | None:
     """The splits that a data set states, those without a video left out; None where it states none.
 
+    Args:
+        manifest: the videos.
+        allow_leak: whether two splits may share a source group, at the cost of a warning in the log.
+
     Raises:
-        DataError: two of them share a source group.
+        DataError: two of them do, and may not.
     """
     found = {name: np.flatnonzero(manifest.stated_splits == i) for i, name in enumerate(SPLIT_NAMES)}
     splits = {name: videos.astype(np.int64) for name, videos in found.items() if len(videos)}
     if not splits:
         return None
-    refuse_leaks(manifest, splits, str(manifest.root))
+    refuse_leaks(manifest, splits, str(manifest.root), allow=allow_leak)
     outside = len(manifest) - sum(map(len, splits.values()))
     if outside:
         _log.info("%d videos are in none of the splits that the data set states, and are left out", outside)
@@ -33,7 +38,7 @@ def stated_splits(manifest: Manifest) -> Splits | None:
 def with_validation(manifest: Manifest, splits: Splits, ratios: Sequence[float], seed: int) -> Splits:
     """Splits with a `val`, taken from `train` where there is none: official lists often have no part for it.
 
-    Source groups stay together, and every class keeps videos to train on.
+    Source groups, known or told by names, stay together, and every class keeps videos to train on.
 
     Args:
         manifest: the videos.
@@ -46,7 +51,7 @@ def with_validation(manifest: Manifest, splits: Splits, ratios: Sequence[float],
     """
     if "val" in splits or "train" not in splits:
         return splits
-    val = _hold_out(manifest, splits["train"], ratios[1] / (ratios[0] + ratios[1]), seed)
+    val = _hold_out(group_by(manifest), splits["train"], ratios[1] / (ratios[0] + ratios[1]), seed)
     train = np.setdiff1d(splits["train"], val)
     _log.info("no validation split is stated: %d of %d training videos are it", len(val), len(splits["train"]))
     return {"train": train, "val": val, **{name: videos for name, videos in splits.items() if name != "train"}}

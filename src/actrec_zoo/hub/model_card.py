@@ -20,8 +20,8 @@ from actrec_zoo.registry import RegisteredModel
 from actrec_zoo.spec import ModelSpec, Reference, WeightsRef, as_published
 
 _NOT_OF_THE_RECIPE = {
-    *("model", "data", "splits", "ratios", "weights", "backbone_weights", "options", "trainable", "cache_features"),
-    *("objective", "trainer", "seed", "device", "workers"),
+    *("model", "data", "splits", "allow_leak", "ratios", "weights", "backbone_weights", "options", "trainable"),
+    *("cache_features", "objective", "trainer", "seed", "device", "workers"),
 }
 _ONLY_WITH = {"momentum": ("optimizer", "sgd"), "milestones": ("schedule", "step"), "gamma": ("schedule", "step")}
 """Settings that another one switches on: named only where it has this value."""

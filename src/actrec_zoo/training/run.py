@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from actrec_zoo.classifier import VideoClassifier
-from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, flatten
+from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, TrainConfig, flatten
 from actrec_zoo.data.layouts import read_csv
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.splits import Splits, write_splits
@@ -182,8 +182,9 @@ def refuse_changes(before: Layer, after: Resolved) -> None:
     Raises:
         ConfigError: a setting that decides the result differs; it is named.
     """
-    now = flatten({k: v for k, v in after.config.model_dump(mode="json").items() if v is not None})
-    then = flatten(before.values)
+    now = _flat(after.config)
+    defaults = TrainConfig.model_validate({"model": after.config.model, "data": after.config.data})
+    then = _flat(defaults) | flatten(_given(before.values))
     changed = sorted(
         key for key in now.keys() | then.keys() if key not in _NOT_COMPARED and now.get(key) != then.get(key)
     )
@@ -198,6 +199,15 @@ def _data_root(run: Path) -> Path | None:
         return None
     data = Path(str(RunFolder(run, fresh=False).settings().values.get("data", ""))).resolve()
     return data if data.is_dir() else data.parent
+
+
+def _flat(config: TrainConfig) -> dict[str, Any]:
+    return flatten(_given(config.model_dump(mode="json")))
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without those that say nothing: None, and empty tables."""
+    return {key: value for key, value in values.items() if value is not None and value != {}}
 
 
 def _make(path: Path) -> None:

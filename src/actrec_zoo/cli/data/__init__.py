@@ -6,6 +6,8 @@ from actrec_zoo.spec import import_object
 
 _COMMANDS = {
     "inspect": "actrec_zoo.cli.data.inspect:command",
+    "check": "actrec_zoo.cli.data.check:command",
+    "split": "actrec_zoo.cli.data.split:command",
     "extract": "actrec_zoo.cli.data.extract:command",
 }
 
@@ -23,4 +25,4 @@ class _DataCommands(click.Group):
 
 @click.group("data", cls=_DataCommands)
 def command() -> None:
-    """Look at a data set, or bring it into another form."""
+    """Look at a data set, check it, split it, or bring it into another form."""
