@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actrec_zoo.data.decode import Source, count_frames, open_source
+from actrec_zoo.data.frames import Size
 from actrec_zoo.data.layouts import IMAGE_SUFFIXES
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform, normalize
@@ -98,9 +99,9 @@ class VideoClassifier(nn.Module):
 
     def _clips(self, video: Video) -> Iterator[Tensor]:
         """Clips of a video, uint8[B, T, 3, S, S], a few at a time."""
-        source, length = _open(video)
-        sampler = ClipSampler.for_evaluation(self.input)
         transform = ClipTransform(self.input)
+        source, length = _open(video, transform.least)
+        sampler = ClipSampler.for_evaluation(self.input)
         clips = int(sampler.clips_per_video(np.array([length]))[0])
         key = (0, 0, 0)
         for first in range(0, clips, _CLIPS_AT_ONCE):
@@ -119,14 +120,14 @@ class _Frames:
         return self._frames[torch.from_numpy(numbers)]
 
 
-def _open(video: Video) -> tuple[Source, int]:
+def _open(video: Video, least: Size | None) -> tuple[Source, int]:
     if isinstance(video, str | Path):
         path = Path(video)
         if not path.exists():
             raise DataError(f"there is no video {path}")
         if path.suffix.lower() in IMAGE_SUFFIXES:
             raise DataError(f"{path} is one image: give a video, or the folder that holds its frames")
-        return open_source(path), count_frames(path)
+        return open_source(path, least), count_frames(path)
     frames = video if isinstance(video, Tensor) else np.asarray(video)
     shape = tuple(frames.shape)
     if str(frames.dtype).removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3 or 0 in shape:

@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from actrec_zoo.data.decode import FrameFolder, Source, VideoFile, count_frames, open_source
+from actrec_zoo.data.decode import Source, count_frames, open_source
+from actrec_zoo.data.images import FrameFolder
+from actrec_zoo.data.video import VideoFile
 from actrec_zoo.errors import DataError
 from tests.conftest import moving_square, numbered_frames, write_frames, write_video
 

@@ -6,7 +6,6 @@ import gc
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -165,7 +164,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
     def _source(self, video: int) -> Source:
         """The video, kept open for the next clip of it."""
         if self._open is None or self._open[0] != video:
-            self._open = (video, open_source(Path(self.manifest.path(video))))
+            self._open = (video, open_source(self.manifest.path(video), self.transform.least))
         return self._open[1]
 
 

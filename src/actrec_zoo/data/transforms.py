@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
+from actrec_zoo.data.frames import Size
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec
 
@@ -34,6 +35,11 @@ class ClipTransform:
         spec: the input.
         augment: `resize`, and names from `AUGMENTATIONS`, applied in their order.
 
+    Attributes:
+        deterministic: whether nothing is random.
+        least: height and width that the resize needs at least of a frame; a decoder may shrink larger ones that far.
+            None where every pixel counts.
+
     Raises:
         ConfigError: an augmentation does not exist.
     """
@@ -47,7 +53,9 @@ class ClipTransform:
             )
         self.deterministic = not set(augment) - {RESIZE}
         resized = replace(spec, resize=None) if RESIZE in augment else spec
-        steps: list[v2.Transform] = [_resize(resized, margin="random_crop" in augment)]
+        sides = _sides(resized, margin="random_crop" in augment)
+        steps: list[v2.Transform] = [v2.Resize(sides, InterpolationMode(spec.interpolation), antialias=True)]
+        self.least: Size | None = None if spec.interpolation == "nearest" else (sides[0], sides[-1])
         steps += [AUGMENTATIONS[name](spec) for name in augment if name != RESIZE]
         if "random_crop" not in augment:
             steps.insert(1, v2.CenterCrop(spec.size))
@@ -84,10 +92,10 @@ def derive_seed(key: tuple[int, ...]) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _resize(spec: InputSpec, margin: bool) -> v2.Transform:
-    """The resize of the input; with a margin, one that leaves a random crop some room."""
+def _sides(spec: InputSpec, margin: bool) -> list[int]:
+    """Height and width, or the shorter side, that the input resizes to; a margin leaves a random crop some room."""
     target = spec.resize if spec.resize is not None else (spec.size, spec.size)
     shorter = min(target) if isinstance(target, tuple) else target
     scale = RANDOM_CROP_MARGIN if margin and shorter == spec.size else 1.0
     sides = target if isinstance(target, tuple) else (target,)
-    return v2.Resize([round(side * scale) for side in sides], InterpolationMode(spec.interpolation), antialias=True)
+    return [round(side * scale) for side in sides]

@@ -1,0 +1,112 @@
+"""Frames of a video file by number: frame n is the n-th of a plain decode from the start, however it is reached."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+from torch import Tensor
+
+from actrec_zoo.data.frames import Frame, Size, first_line, reduction, stack
+from actrec_zoo.data.keyframes import KeyFrame, key_frames_of
+from actrec_zoo.data.manifest import IntArray
+from actrec_zoo.data.packets import Packet, decode_marked, video_stream
+from actrec_zoo.errors import DataError
+
+_FAR = 16
+_TRIES = 3
+
+
+class VideoFile:
+    """A video file that stays open.
+
+    A later frame continues where the last request ended. One further away, ahead or behind, is reached from the
+    nearest key frame before it that is known, which has to show itself after the seek; else from the start.
+
+    Args:
+        path: of the file.
+        least: size that frames may be shrunk to as they are converted to RGB.
+    """
+
+    def __init__(self, path: Path, least: Size | None = None) -> None:
+        self.path = path
+        self.least = least
+        self._keys = key_frames_of(path)
+        self._scaler = VideoReformatter()
+        self._container: av.container.InputContainer | None = None
+        self._frames: Iterator[av.VideoFrame] = iter(())
+        self._next = 0
+
+    def read(self, numbers: IntArray) -> Tensor:
+        """See `Source.read`; a frame of another size than the first is resized to it."""
+        wanted = numbers.tolist()
+        found: dict[int, Frame] = {}
+        try:
+            for number in sorted(set(wanted)):
+                found[number] = self._to_rgb(self._frame(number))
+        except (av.FFmpegError, OSError, ValueError) as error:
+            self._container = None
+            raise DataError(f"cannot decode {self.path} at frame {self._next}: {first_line(error)}") from error
+        return stack([found[number] for number in wanted])
+
+    def _frame(self, number: int) -> av.VideoFrame:
+        self._approach(number)
+        for frame in self._frames:
+            self._keys.learn(self._next, frame)
+            self._next += 1
+            if self._next > number:
+                return frame
+        raise DataError(f"{self.path} ends after {self._next} frames, frame {number} was expected")
+
+    def _approach(self, number: int) -> None:
+        """Go to the place from which the fewest frames are decoded on the way to `number`."""
+        container = self._container or self._restart()
+        here = self._next if self._next <= number else 0
+        if number - here > _FAR:
+            self._keys.ask_packets(self.path)
+            keys = self._keys.before(number, _TRIES)
+            for key in itertools.takewhile(lambda key: key.number > here, keys):
+                if self._seek(container, key, number):
+                    return
+                self._next = number + 1  # the place in the file is lost
+        if self._next > number:
+            self._restart()
+
+    def _restart(self) -> av.container.InputContainer:
+        container = av.open(str(self.path))
+        self._frames = decode_marked(container, video_stream(container, self.path))
+        self._container, self._next = container, 0
+        return container
+
+    def _seek(self, container: av.container.InputContainer, key: KeyFrame, number: int) -> bool:
+        """Continue at a known key frame at or before `number`; False where none shows itself."""
+        stream = container.streams.video[0]
+        try:
+            container.seek(key.time, stream=stream)
+            frames = decode_marked(container, stream)
+            for frame in frames:
+                known = self._keys.number_of(frame)
+                if known is not None and known <= number:
+                    self._frames, self._next = itertools.chain((frame,), frames), known
+                    return True
+                if isinstance(frame.opaque, Packet) and (frame.opaque.position or 0) >= key.position:
+                    return False
+        except av.FFmpegError:
+            pass
+        return False
+
+    def _to_rgb(self, frame: av.VideoFrame) -> Frame:
+        turns = round(frame.rotation / 90) % 4
+        least = self.least if self.least is None or turns % 2 == 0 else self.least[::-1]
+        by = reduction((frame.height, frame.width), least)
+        rgb = self._scaler.reformat(
+            frame,
+            width=-(-frame.width // by),
+            height=-(-frame.height // by),
+            format="rgb24",
+            interpolation="BILINEAR" if by == 1 else "AREA",
+            threads=1,  # of a scaler, as of a decoder, threads do not survive a fork
+        )
+        return np.rot90(rgb.to_ndarray(), turns)
