@@ -30,13 +30,13 @@ def open_source(path: Path, least: Size | None = None) -> Source:
 
     Args:
         path: of the folder or the file.
-        least: height and width below which a frame is of no use: a larger one may be shrunk by a power of two as it
-            is decoded, where that saves time. None keeps every pixel.
+        least: height and width below which a frame is of no use: a larger JPEG is shrunk by a power of two as it is
+            decoded. None keeps every pixel.
 
     Raises:
         DataError: there is nothing at `path`, or it cannot be opened.
     """
-    return FrameFolder(path, least) if _is_folder(path) else VideoFile(path, least)
+    return FrameFolder(path, least) if _is_folder(path) else VideoFile(path)
 
 
 def count_frames(path: Path) -> int:

@@ -84,7 +84,7 @@ def _libjpeg_turbo(data: bytes, least: Size | None) -> Frame | None:
         pixels: Frame = simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // by), min_width=-(-width // by))
     except ValueError:
         return None
-    return pixels
+    return pixels[: height // by, : width // by]  # not the last row and column, which fewer pixels make
 
 
 def _is_turned(data: bytes) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, Size, first_line, reduction, stack
+from actrec_zoo.data.frames import Frame, first_line, stack
 from actrec_zoo.data.keyframes import KeyFrame, key_frames_of
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.packets import Packet, decode_marked, video_stream
@@ -27,12 +27,10 @@ class VideoFile:
 
     Args:
         path: of the file.
-        least: size that frames may be shrunk to as they are converted to RGB.
     """
 
-    def __init__(self, path: Path, least: Size | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.least = least
         self._keys = key_frames_of(path)
         self._scaler = VideoReformatter()
         self._container: av.container.InputContainer | None = None
@@ -98,15 +96,6 @@ class VideoFile:
         return False
 
     def _to_rgb(self, frame: av.VideoFrame) -> Frame:
-        turns = round(frame.rotation / 90) % 4
-        least = self.least if self.least is None or turns % 2 == 0 else self.least[::-1]
-        by = reduction((frame.height, frame.width), least)
-        rgb = self._scaler.reformat(
-            frame,
-            width=-(-frame.width // by),
-            height=-(-frame.height // by),
-            format="rgb24",
-            interpolation="BILINEAR" if by == 1 else "AREA",
-            threads=1,  # of a scaler, as of a decoder, threads do not survive a fork
-        )
-        return np.rot90(rgb.to_ndarray(), turns)
+        """A frame at its full size: swscale shrinks no faster than it converts and torchvision resizes."""
+        rgb = self._scaler.reformat(frame, format="rgb24", threads=1)  # threads of a scaler do not survive a fork
+        return np.rot90(rgb.to_ndarray(), round(frame.rotation / 90) % 4)
