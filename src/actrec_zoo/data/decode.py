@@ -45,7 +45,10 @@ def count_frames(path: Path) -> int:
     Raises:
         DataError: the video cannot be opened, or holds no frame.
     """
-    count = len(list_frames(path)) if _is_folder(path) else count_video_frames(path)
+    try:
+        count = len(list_frames(path)) if _is_folder(path) else count_video_frames(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
     if count == 0:
         raise DataError(f"{path} holds no frames")
     return count

@@ -26,6 +26,11 @@ class Packet(NamedTuple):
     position: int | None
 
 
+def open_video(path: Path) -> av.container.InputContainer:
+    """Open a file; a name like `http:v.mp4` is a name, not an address."""
+    return av.open(str(path.absolute()))
+
+
 def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     """The first video stream, decoded in one thread.
 
@@ -57,7 +62,7 @@ def one_frame_packets(path: Path) -> list[Packet] | None:
     Raises:
         DataError: the file cannot be opened.
     """
-    with av.open(str(path)) as container:
+    with open_video(path) as container:
         stream = video_stream(container, path)
         if stream.codec_context.codec.canonical_name not in ONE_FRAME_A_PACKET:
             return None
@@ -76,7 +81,7 @@ def count_video_frames(path: Path) -> int:
         packets = one_frame_packets(path)
         if packets is not None:
             return len(packets)
-        with av.open(str(path)) as container:
+        with open_video(path) as container:
             return sum(1 for _ in container.decode(video_stream(container, path)))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {first_line(error)}") from error

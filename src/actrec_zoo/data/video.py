@@ -12,7 +12,7 @@ from torch import Tensor
 from actrec_zoo.data.frames import Frame, first_line, stack
 from actrec_zoo.data.keyframes import KeyFrame, key_frames_of
 from actrec_zoo.data.manifest import IntArray
-from actrec_zoo.data.packets import Packet, decode_marked, video_stream
+from actrec_zoo.data.packets import Packet, decode_marked, open_video, video_stream
 from actrec_zoo.errors import DataError
 
 _FAR = 16
@@ -73,7 +73,7 @@ class VideoFile:
             self._restart()
 
     def _restart(self) -> av.container.InputContainer:
-        container = av.open(str(self.path))
+        container = open_video(self.path)
         self._frames = decode_marked(container, video_stream(container, self.path))
         self._container, self._next = container, 0
         return container
