@@ -82,9 +82,18 @@ def commands() -> list[tuple[str, click.Command]]:
         command = cli.get_command(click.Context(cli), name)
         assert command is not None
         found.append((f"## actrec-zoo {name}", command))
-        for inner in command.commands.values() if isinstance(command, click.Group) else ():
-            found.append((f"### actrec-zoo {name} {inner.name}", inner))
+        for inner, below in subcommands(command).items():
+            found.append((f"### actrec-zoo {name} {inner}", below))
     return found
+
+
+def subcommands(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group by name, also of one that imports them when asked; none of a command."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: below for name, below in found.items() if below is not None}
 
 
 @pytest.mark.parametrize(("heading", "command"), commands())
@@ -127,8 +136,8 @@ def console_commands() -> list[tuple[str, list[str]]]:
 def test_commands_in_the_text_parse(page: str, words: list[str]) -> None:
     command = cli.get_command(click.Context(cli), words[0])
     assert command is not None, f"{page}: there is no command {words[0]}"
-    if isinstance(command, click.Group) and words[1:2] and words[1] in command.commands:
-        command, words = command.commands[words[1]], words[1:]
+    if words[1:2] and words[1] in (below := subcommands(command)):
+        command, words = below[words[1]], words[1:]
     command.make_context(words[0], words[1:])
 
 

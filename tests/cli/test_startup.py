@@ -20,7 +20,7 @@ def report():
     [
         *(["list"], ["list", "--json"], ["--help"], ["--version"], ["info", "r3d"], ["info", "r3d", "--json"]),
         *(["plugins"], ["plugins", "--json"], ["info", "unknown"], ["train", "--help"], ["eval", "--help"]),
-        *(["predict", "--help"], ["demo-data", "--help"]),
+        *(["predict", "--help"], ["demo-data", "--help"], ["data", "--help"], ["data", "pack", "--help"]),
     ],
     ids=" ".join,
 )

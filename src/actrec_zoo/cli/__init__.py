@@ -19,6 +19,7 @@ _COMMANDS = {
     "card": "actrec_zoo.cli.card:command",
     "plugins": "actrec_zoo.cli.plugins:command",
     "demo-data": "actrec_zoo.cli.demo_data:command",
+    "data": "actrec_zoo.cli.data:command",
     "train": "actrec_zoo.cli.train:command",
     "eval": "actrec_zoo.cli.evaluate:command",
     "predict": "actrec_zoo.cli.predict:command",

@@ -224,14 +224,14 @@ def make_loader(
         collate_fn=collate,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=begin_worker,
     )
 
 
 _of_the_parent: list[object] = []
 
 
-def _begin_worker(worker: int) -> None:
+def begin_worker(worker: int) -> None:
     """Ctrl-C reaches every process of the terminal; the main one decides when the workers end.
 
     A video that was open at the fork is opened anew: all processes would move the one place in the file. Nothing that

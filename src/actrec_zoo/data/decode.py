@@ -9,6 +9,7 @@ from actrec_zoo.data.frames import Size
 from actrec_zoo.data.images import FrameFolder
 from actrec_zoo.data.layouts import list_frames
 from actrec_zoo.data.manifest import IntArray
+from actrec_zoo.data.pack import PackedVideo, packed_video
 from actrec_zoo.data.packets import count_video_frames
 from actrec_zoo.data.video import VideoFile
 from actrec_zoo.errors import DataError
@@ -26,17 +27,20 @@ class Source(Protocol):
 
 
 def open_source(path: Path, least: Size | None = None) -> Source:
-    """Open a folder of frames or a video file.
+    """Open a folder of frames, a video file, or a video of a pack.
 
     Args:
-        path: of the folder or the file.
+        path: of the folder or the file; of a packed video, below the folder of the pack.
         least: height and width below which a frame is of no use: a larger JPEG is shrunk by a power of two as it is
             decoded. None keeps every pixel.
 
     Raises:
         DataError: there is nothing at `path`, or it cannot be opened.
     """
-    return FrameFolder(path, least) if _is_folder(path) else VideoFile(path)
+    if _is_folder(path):
+        return FrameFolder(path, least)
+    packed = _packed(path, least)
+    return VideoFile(path) if packed is None else packed
 
 
 def count_frames(path: Path) -> int:
@@ -46,7 +50,11 @@ def count_frames(path: Path) -> int:
         DataError: the video cannot be opened, or holds no frame.
     """
     try:
-        count = len(list_frames(path)) if _is_folder(path) else count_video_frames(path)
+        if _is_folder(path):
+            count = len(list_frames(path))
+        else:
+            packed = _packed(path)
+            count = count_video_frames(path) if packed is None else len(packed)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
     if count == 0:
@@ -59,3 +67,7 @@ def _is_folder(path: Path) -> bool:
         return path.is_dir()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _packed(path: Path, least: Size | None = None) -> PackedVideo | None:
+    return None if path.exists() else packed_video(path, least)

@@ -64,11 +64,22 @@ def read_image(file: Path, least: Size | None = None) -> Frame:
     try:
         if not file.is_file():
             raise DataError(f"cannot decode {file}: there is no such file")
-        data = file.read_bytes()
+        return decode_image(file.read_bytes(), least)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot decode {file}: {first_line(error)}") from error
+
+
+def decode_image(data: bytes, least: Size | None = None) -> Frame:
+    """The image that is the content of a file, as `read_image` gives it.
+
+    Raises:
+        OSError, ValueError: it is no image, is damaged or has too many pixels.
+    """
+    try:
         direct = _libjpeg_turbo(data, least)
         return _pillow(data) if direct is None else direct
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise DataError(f"cannot decode {file}: {first_line(error)}") from error
+    except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(first_line(error)) from error
 
 
 def _libjpeg_turbo(data: bytes, least: Size | None) -> Frame | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import Protocol
 
-from actrec_zoo.data.manifest import EXPECTED_LAYOUT, Entry, Manifest
+from actrec_zoo.data.manifest import EXPECTED_LAYOUT, PACK_HEADER, Entry, Manifest
 from actrec_zoo.errors import DataError
 from actrec_zoo.files import natural_order
 
@@ -43,8 +43,9 @@ class CsvReader:
     def read(self, path: Path, skipped: Counter[str]) -> Iterator[Entry]:
         file = path if path.is_file() else path / MANIFEST_NAME
         root = self.root(path)
+        packed = (root / PACK_HEADER).is_file()
         for line, entry in read_csv(file):
-            if not (root / entry.path).exists():
+            if not packed and not (root / entry.path).exists():
                 raise DataError(f"{file}, line {line}: there is no {root / entry.path}")
             yield entry
 

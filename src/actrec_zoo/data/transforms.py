@@ -11,7 +11,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from actrec_zoo.data.frames import Size
 from actrec_zoo.errors import ConfigError, did_you_mean
-from actrec_zoo.spec import InputSpec
+from actrec_zoo.spec import InputSpec, Interpolation
 
 ROTATION_DEGREES = 15
 RANDOM_CROP_MARGIN = 8 / 7
@@ -28,6 +28,29 @@ RESIZE = "resize"
 are, whatever their proportions."""
 
 
+class Resize:
+    """An antialiased resize.
+
+    Args:
+        sides: height and width, or the length of the shorter side alone.
+        interpolation: bilinear, bicubic or nearest.
+
+    Attributes:
+        least: height and width that are needed at least of a frame; a decoder may shrink larger ones that far. None
+            where every pixel counts.
+    """
+
+    def __init__(self, sides: Sequence[int], interpolation: Interpolation = "bilinear") -> None:
+        self.sides = list(sides)
+        self.interpolation = interpolation
+        self.least: Size | None = None if interpolation == "nearest" else (self.sides[0], self.sides[-1])
+        self._apply = v2.Resize(self.sides, InterpolationMode(interpolation), antialias=True)
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Frames uint8[T, 3, h, w] to uint8[T, 3, H, W]."""
+        return torch.as_tensor(self._apply(frames))
+
+
 class ClipTransform:
     """Resize, crop and augmentation of one clip.
 
@@ -37,8 +60,7 @@ class ClipTransform:
 
     Attributes:
         deterministic: whether nothing is random.
-        least: height and width that the resize needs at least of a frame; a decoder may shrink larger ones that far.
-            None where every pixel counts.
+        least: that of the resize.
 
     Raises:
         ConfigError: an augmentation does not exist.
@@ -53,9 +75,9 @@ class ClipTransform:
             )
         self.deterministic = not set(augment) - {RESIZE}
         resized = replace(spec, resize=None) if RESIZE in augment else spec
-        sides = _sides(resized, margin="random_crop" in augment)
-        steps: list[v2.Transform] = [v2.Resize(sides, InterpolationMode(spec.interpolation), antialias=True)]
-        self.least: Size | None = None if spec.interpolation == "nearest" else (sides[0], sides[-1])
+        resize = Resize(_sides(resized, margin="random_crop" in augment), spec.interpolation)
+        self.least = resize.least
+        steps: list[Callable[[Tensor], Tensor]] = [resize]
         steps += [AUGMENTATIONS[name](spec) for name in augment if name != RESIZE]
         if "random_crop" not in augment:
             steps.insert(1, v2.CenterCrop(spec.size))
