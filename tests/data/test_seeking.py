@@ -177,6 +177,14 @@ def test_key_frames_seen_on_the_way_are_used_later(files: Callable[[str], Path],
     assert len(decoded) <= 40
 
 
+@pytest.mark.parametrize("name", ["h264", "h264-mkv", "h264-one-key", "hevc"])
+def test_frames_that_nothing_is_decoded_from_are_left_out(
+    files: Callable[[str], Path], name: str, decoded: list[int]
+) -> None:
+    VideoFile(files(name)).read(np.array([3, 38]))
+    assert len(decoded) <= 30
+
+
 def test_frames_near_each_other_are_decoded_once(files: Callable[[str], Path], decoded: list[int]) -> None:
     source = VideoFile(files("h264"))
     for first in range(0, 80, 8):

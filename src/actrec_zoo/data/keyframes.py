@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import av
+import numpy as np
 
+from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.packets import Packet, one_frame_packets
 from actrec_zoo.errors import DataError
 
@@ -29,13 +31,16 @@ class KeyFrame(NamedTuple):
 
 
 class KeyFrames:
-    """The key frames of one video, as far as they are known; of those close together the first."""
+    """The key frames of one video, as far as they are known; of those close together the first.
+
+    Where packets tell all, the times of all frames are known too.
+    """
 
     def __init__(self) -> None:
         self._found: list[KeyFrame] = []
         self._numbers: dict[int, int] = {}
+        self._times: IntArray | None = None
         self._asked = False
-        self._settled = False
 
     def ask_packets(self, path: Path) -> None:
         """Look for all key frames among the packets, once, where packets tell the numbers of frames."""
@@ -45,18 +50,32 @@ class KeyFrames:
         packets = one_frame_packets(path)
         if packets is None:
             return
-        times = sorted(packet.time for packet in packets if packet.time is not None)
-        if len(set(times)) < len(packets):
+        times = np.unique([packet.time for packet in packets if packet.time is not None]).astype(np.int64)
+        if len(times) < len(packets):
             return
-        self._settled = True
-        self._found, self._numbers = [], {}
+        self._times, self._found, self._numbers = times, [], {}
         for packet in packets:
             if packet.is_key and packet.time is not None:
-                self._add(bisect.bisect_left(times, packet.time), packet)
+                self._add(int(np.searchsorted(times, packet.time)), packet)
+
+    def time_of(self, number: int) -> int | None:
+        """When frame `number` is shown; None where times are not known or there is no such frame."""
+        return int(self._times[number]) if self._times is not None and number < len(self._times) else None
+
+    def number_at(self, time: int | None) -> int | None:
+        """Number of the frame that is shown at a time; None where that is not known."""
+        if self._times is None or time is None:
+            return None
+        number = int(np.searchsorted(self._times, time))
+        return number if self.time_of(number) == time else None
+
+    def distrust_times(self) -> None:
+        """Forget what packets have told."""
+        self._times, self._found, self._numbers = None, [], {}
 
     def learn(self, number: int, frame: av.VideoFrame) -> None:
         """Take note of frame `number`, which came from decoding."""
-        if not self._settled and frame.key_frame and isinstance(frame.opaque, Packet):
+        if self._times is None and frame.key_frame and isinstance(frame.opaque, Packet):
             self._add(number, frame.opaque)
 
     def before(self, number: int, most: int) -> list[KeyFrame]:

@@ -1,6 +1,6 @@
 """The packets of a video file: what can be known of its frames without decoding."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from actrec_zoo.data.frames import MOST_PIXELS, first_line
 from actrec_zoo.errors import DataError
 
 ONE_FRAME_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg"})
+_WITHOUT_TIMES = frozenset({"avi"})
+"""Containers that store no times of frames; those that the demuxer makes up are other ones after a seek."""
 
 
 class Packet(NamedTuple):
@@ -67,7 +69,8 @@ def one_frame_packets(path: Path) -> list[Packet] | None:
         if stream.codec_context.codec.canonical_name not in ONE_FRAME_A_PACKET:
             return None
         shown = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
-        packets = [Packet(packet.pts, packet.is_keyframe, packet.pos) for packet in shown]
+        timed = container.format.name not in _WITHOUT_TIMES
+        packets = [Packet(packet.pts if timed else None, packet.is_keyframe, packet.pos) for packet in shown]
     return packets if _begins_clean(packets) else None
 
 
@@ -87,16 +90,25 @@ def count_video_frames(path: Path) -> int:
         raise DataError(f"cannot read {path}: {first_line(error)}") from error
 
 
-def decode_marked(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+def decode_marked(
+    container: av.container.InputContainer, stream: av.VideoStream, needed: Callable[[int | None], bool]
+) -> Iterator[av.VideoFrame]:
     """Decode from where the container stands; `opaque` of a key frame is its `Packet`.
 
     The position of its packet tells a key frame from all others even where times are missing or wrong.
+
+    Args:
+        container: to read.
+        stream: to decode.
+        needed: whether the frame with this time is of use in itself; one that is not, and that no other frame is
+            decoded from, is left out.
     """
     codec = stream.codec_context
     codec.copy_opaque = True
     for packet in container.demux(stream):
         if packet.is_keyframe and packet.pos is not None:
             packet.opaque = Packet(packet.dts if packet.pts is None else packet.pts, True, packet.pos)
+        codec.skip_frame = "DEFAULT" if packet.is_keyframe or needed(packet.pts) else "NONREF"
         yield from codec.decode(packet if packet.size else None)
 
 

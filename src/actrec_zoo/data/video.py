@@ -36,6 +36,7 @@ class VideoFile:
         self._container: av.container.InputContainer | None = None
         self._frames: Iterator[av.VideoFrame] = iter(())
         self._next = 0
+        self._wanted_from: int | None = None
 
     def read(self, numbers: IntArray) -> Tensor:
         """See `Source.read`; a frame of another size than the first is resized to it."""
@@ -50,13 +51,29 @@ class VideoFile:
         return stack([found[number] for number in wanted])
 
     def _frame(self, number: int) -> av.VideoFrame:
+        frame = self._decode_to(number)
+        if frame is None and self._keys.time_of(number) is not None:
+            self._keys.distrust_times()
+            self._restart()
+            frame = self._decode_to(number)
+        if frame is None:
+            raise DataError(f"{self.path} ends after {self._next} frames, frame {number} was expected")
+        return frame
+
+    def _decode_to(self, number: int) -> av.VideoFrame | None:
+        """The frame, or None where it does not come."""
         self._approach(number)
+        self._wanted_from = self._keys.time_of(number)
         for frame in self._frames:
             self._keys.learn(self._next, frame)
-            self._next += 1
+            known = self._keys.number_at(frame.pts)
+            self._next = (self._next if known is None else known) + 1
             if self._next > number:
-                return frame
-        raise DataError(f"{self.path} ends after {self._next} frames, frame {number} was expected")
+                return frame if self._next == number + 1 else None
+        return None
+
+    def _is_needed(self, time: int | None) -> bool:
+        return time is None or self._wanted_from is None or time >= self._wanted_from
 
     def _approach(self, number: int) -> None:
         """Go to the place from which the fewest frames are decoded on the way to `number`."""
@@ -74,7 +91,7 @@ class VideoFile:
 
     def _restart(self) -> av.container.InputContainer:
         container = open_video(self.path)
-        self._frames = decode_marked(container, video_stream(container, self.path))
+        self._frames = decode_marked(container, video_stream(container, self.path), self._is_needed)
         self._container, self._next = container, 0
         return container
 
@@ -83,7 +100,7 @@ class VideoFile:
         stream = container.streams.video[0]
         try:
             container.seek(key.time, stream=stream)
-            frames = decode_marked(container, stream)
+            frames = decode_marked(container, stream, self._is_needed)
             for frame in frames:
                 known = self._keys.number_of(frame)
                 if known is not None and known <= number:
