@@ -1,6 +1,8 @@
 """Images to RGB, and folders of them as videos: JPEG by libjpeg-turbo, all else by Pillow."""
 
 import io
+import os
+import stat
 import warnings
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from actrec_zoo.errors import DataError
 
 _JPEG = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"
-_EXIF_WITHIN = 1 << 16
+_EXIF_WITHIN = 1 << 12
 _DIRECT = frozenset({"YCbCr", "Gray", "RGB"})
 
 
@@ -45,10 +47,10 @@ class FrameFolder:
     def _decode(self, number: int) -> Frame:
         if number >= len(self._names):
             raise DataError(f"{self.path} has {len(self._names)} frames, no frame {number}")
-        return read_image(self.path / self._names[number], self.least)
+        return read_image(os.path.join(self.path, self._names[number]), self.least)  # noqa: PTH118 (thrice as fast)
 
 
-def read_image(file: Path, least: Size | None = None) -> Frame:
+def read_image(file: str | Path, least: Size | None = None) -> Frame:
     """The image in a file, turned as its EXIF data says, uint8[H, W, 3].
 
     The content decides, not the suffix. A JPEG with room to spare is decoded at a half, a quarter or an eighth of its
@@ -62,11 +64,13 @@ def read_image(file: Path, least: Size | None = None) -> Frame:
         DataError: the file cannot be read, is no image, is damaged, or has more than `MOST_PIXELS`.
     """
     try:
-        if not file.is_file():
-            raise DataError(f"cannot decode {file}: there is no such file")
-        return decode_image(file.read_bytes(), least)
+        if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
+            raise ValueError("it is no regular file")
+        with open(file, "rb") as stream:  # noqa: PTH123
+            return decode_image(stream.read(), least)
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot decode {file}: {first_line(error)}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        raise DataError(f"cannot decode {file}: {reason}") from error
 
 
 def decode_image(data: bytes, least: Size | None = None) -> Frame:
