@@ -29,11 +29,11 @@ from actrec_zoo.cli import _COMMANDS, BAD_INPUT, INTERRUPTED, cli
 from actrec_zoo.cli.list_models import _as_json
 from actrec_zoo.config import MACHINE_KEYS, Layer, TrainConfig, parse_assignment, read_toml, resolve
 from actrec_zoo.data.checking.findings import KINDS, write_findings
-from actrec_zoo.data.decode import _ONE_FRAME_A_PACKET
 from actrec_zoo.data.inspection import inspect_manifest
 from actrec_zoo.data.layouts import BUILT_IN, VIDEO_SUFFIXES
 from actrec_zoo.data.layouts.tables import COLUMNS
 from actrec_zoo.data.manifest import Entry, Manifest
+from actrec_zoo.data.packets import ONE_FRAME_A_PACKET
 from actrec_zoo.data.splits import write_splits
 from actrec_zoo.data.transforms import AUGMENTATIONS, RESIZE
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
@@ -294,7 +294,7 @@ def test_environment_variables_are_documented() -> None:
 
 def test_codecs_whose_packets_are_counted_are_documented() -> None:
     names = {"h264": "H.264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1", "mjpeg": "Motion JPEG"}
-    assert names.keys() == _ONE_FRAME_A_PACKET
+    assert names.keys() == ONE_FRAME_A_PACKET
     choice = section("docs/decisions/0005-exact-frame-counts.md", "## Choice")
     assert all(name in choice for name in names.values())
 

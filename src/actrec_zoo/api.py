@@ -27,7 +27,7 @@ from actrec_zoo.data.grouping import group_by
 from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress, probe
-from actrec_zoo.data.rates import with_rates
+from actrec_zoo.data.rates import warn_of_unknown_rates, with_rates
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.spans import cut_to_spans
 from actrec_zoo.data.splits import Splits, read_splits
@@ -231,7 +231,11 @@ def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
 def _probed(manifest: Manifest, spec: InputSpec, track: Track[Any]) -> Manifest:
     """The manifest with frame counts, of the parts that its entries are, and with frame rates where clips need them."""
     counted = cut_to_spans(probe(manifest, track), track)
-    return with_rates(counted, track) if spec.fps else counted
+    if not spec.fps:
+        return counted
+    rated = with_rates(counted, track)
+    warn_of_unknown_rates(rated)
+    return rated
 
 
 def _training_data(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from actrec_zoo.data.decode import Source, count_frames, open_source
+from actrec_zoo.data.frames import Size
 from actrec_zoo.data.layouts import IMAGE_SUFFIXES
 from actrec_zoo.data.rates import video_rate
 from actrec_zoo.data.sampling import ClipSampler
@@ -99,9 +100,9 @@ class VideoClassifier(nn.Module):
 
     def _clips(self, video: Video) -> Iterator[Tensor]:
         """Clips of a video, uint8[B, T, 3, S, S], a few at a time."""
-        source, length = _open(video)
-        sampler = ClipSampler.for_evaluation(self.input)
         transform = ClipTransform(self.input)
+        source, length = _open(video, transform.least)
+        sampler = ClipSampler.for_evaluation(self.input)
         rate = video_rate(Path(video)) if self.input.fps and isinstance(video, str | Path) else 0.0
         clips = int(sampler.clips_per_video(np.array([length]), np.array([rate]))[0])
         key = (0, 0, 0)
@@ -121,14 +122,14 @@ class _Frames:
         return self._frames[torch.from_numpy(numbers)]
 
 
-def _open(video: Video) -> tuple[Source, int]:
+def _open(video: Video, least: Size | None) -> tuple[Source, int]:
     if isinstance(video, str | Path):
         path = Path(video)
         if not path.exists():
             raise DataError(f"there is no video {path}")
         if path.suffix.lower() in IMAGE_SUFFIXES:
             raise DataError(f"{path} is one image: give a video, or the folder that holds its frames")
-        return open_source(path), count_frames(path)
+        return open_source(path, least), count_frames(path)
     frames = video if isinstance(video, Tensor) else np.asarray(video)
     shape = tuple(frames.shape)
     if str(frames.dtype).removeprefix("torch.") != "uint8" or len(shape) != 4 or shape[3] != 3 or 0 in shape:

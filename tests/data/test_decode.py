@@ -7,7 +7,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from actrec_zoo.data.decode import FrameFolder, Source, VideoFile, count_frames, open_source
+from actrec_zoo.data.decode import Source, count_frames, open_source
+from actrec_zoo.data.images import FrameFolder
+from actrec_zoo.data.video import VideoFile
 from actrec_zoo.errors import DataError
 from tests.conftest import moving_square, numbered_frames, write_frames, write_video
 
@@ -178,3 +180,26 @@ def test_sound_without_a_picture_is_an_error(tmp_path: Path) -> None:
     for use in (count_frames, lambda path: open_source(path).read(np.array([0]))):
         with pytest.raises(DataError, match=r"v\.mp4 has no video stream"):
             use(tmp_path / "v.mp4")
+
+
+@pytest.mark.parametrize(
+    ("least", "shape"),
+    [(None, (48, 61)), ((25, 1), (48, 61)), ((24, 30), (24, 30)), ((6, 7), (6, 7)), ((1, 1), (6, 7))],
+)
+def test_a_jpeg_is_shrunk_to_no_less_than_what_is_needed(
+    tmp_path: Path, least: tuple[int, int] | None, shape: tuple[int, int]
+) -> None:
+    ramp = np.linspace(0, 255, 61).astype(np.uint8)
+    folder = write_frames(tmp_path / "v", np.broadcast_to(ramp[:, None], (1, 48, 61, 3)))
+    frame, whole = (open_source(folder, size).read(np.array([0])) for size in (least, None))
+    assert frame.shape[-2:] == shape
+    averaged = torch.nn.functional.avg_pool2d(whole.float(), 48 // shape[0])
+    assert (frame - averaged).abs().max() <= 3
+
+
+def test_a_jpeg_at_full_size_has_the_pixels_of_pillow(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1, 33, 47, 3), dtype=np.uint8)
+    for subsampling in range(3):
+        Image.fromarray(noise[0]).save(tmp_path / "1.jpg", quality=80, subsampling=subsampling)
+        expected = np.array(Image.open(tmp_path / "1.jpg").convert("RGB"))
+        assert torch.equal(FrameFolder(tmp_path).read(np.array([0]))[0], torch.from_numpy(expected).permute(2, 0, 1))

@@ -7,9 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from actrec_zoo.data.decode import VideoFile, count_frames
+from actrec_zoo.data.decode import count_frames
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.probe import probe
+from actrec_zoo.data.video import VideoFile
 from actrec_zoo.errors import DataError
 from tests.conftest import moving_square, write_frames, write_video
 

@@ -5,7 +5,7 @@ import pytest
 
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.probe import probe
-from actrec_zoo.data.rates import video_rate, with_rates
+from actrec_zoo.data.rates import video_rate, warn_of_unknown_rates, with_rates
 from tests.conftest import moving_square, write_frames, write_video
 
 
@@ -17,5 +17,5 @@ def test_rates_of_files_folders_and_broken_files(tmp_path: Path, caplog: pytest.
     assert manifest.rates.tolist() == [25, 0, 0]
     assert video_rate(tmp_path / "run" / "c.mp4") == 0
     with caplog.at_level(logging.WARNING):
-        with_rates(manifest)
+        warn_of_unknown_rates(manifest)
     assert "1 videos state no frame rate (folders of frames)" in caplog.text

@@ -6,7 +6,6 @@ import gc
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import NamedTuple, Protocol, cast
 
 import numpy as np
@@ -167,7 +166,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
     def _source(self, video: int) -> Source:
         """The video, kept open for the next clip of it."""
         if self._open is None or self._open[0] != video:
-            self._open = (video, open_source(Path(self.manifest.path(video))))
+            self._open = (video, open_source(self.manifest.path(video), self.transform.least))
         return self._open[1]
 
 
@@ -227,14 +226,14 @@ def make_loader(
         collate_fn=collate,
         pin_memory=pin,
         persistent_workers=workers > 0,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=begin_worker,
     )
 
 
 _of_the_parent: list[object] = []
 
 
-def _begin_worker(worker: int) -> None:
+def begin_worker(worker: int) -> None:
     """Ctrl-C reaches every process of the terminal; the main one decides when the workers end.
 
     A video that was open at the fork is opened anew: all processes would move the one place in the file. Nothing that

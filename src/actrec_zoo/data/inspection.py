@@ -7,14 +7,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import av
 import numpy as np
-from PIL import Image
 
-from actrec_zoo.data.layouts import list_frames
+from actrec_zoo.data.headers import Header, read_header
 from actrec_zoo.data.manifest import SPLIT_NAMES, IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress
 
@@ -23,14 +20,6 @@ RULE = f"more than {OVER:g} times, or less than {UNDER:g} times, what the median
 """When a class is over-represented or under-represented. The median, since a few large classes would move the mean."""
 
 _SIZES_SHOWN = 5
-
-
-class Shape(NamedTuple):
-    """What the header of a video tells: its size in pixels, and its frames a second, 0 where it has no times."""
-
-    width: int
-    height: int
-    rate: float
 
 
 class Spread(NamedTuple):
@@ -100,7 +89,7 @@ class Inspection:
         }
 
 
-def inspect_manifest(manifest: Manifest, track: Track[Shape | None] = no_progress) -> Inspection:
+def inspect_manifest(manifest: Manifest, track: Track[Header | None] = no_progress) -> Inspection:
     """Describe the videos of a probed manifest; headers are read, nothing is decoded.
 
     Args:
@@ -108,10 +97,10 @@ def inspect_manifest(manifest: Manifest, track: Track[Shape | None] = no_progres
         track: shows the progress.
     """
     readable = np.flatnonzero(manifest.frames > 0)
-    shapes = _shapes(manifest, readable, track)
-    known = [shape for shape in shapes if shape is not None]
-    seconds = [f / s.rate for f, s in zip(manifest.frames[readable].tolist(), shapes, strict=True) if s and s.rate]
-    sizes = Counter(f"{shape.width}x{shape.height}" for shape in known)
+    headers = _headers(manifest, readable, track)
+    known = [header for header in headers if header is not None]
+    seconds = [f / h.rate for f, h in zip(manifest.frames[readable].tolist(), headers, strict=True) if h and h.rate]
+    sizes = Counter(f"{header.width}x{header.height}" for header in known)
     stated = Counter(manifest.stated_splits.tolist())
     return Inspection(
         data=str(manifest.root),
@@ -119,8 +108,8 @@ def inspect_manifest(manifest: Manifest, track: Track[Shape | None] = no_progres
         unreadable=tuple((manifest.entry(index).name, error) for index, error in sorted(manifest.errors.items())),
         frames=_spread(manifest.frames[readable].tolist()),
         seconds=_spread(seconds),
-        width=_spread([shape.width for shape in known]),
-        height=_spread([shape.height for shape in known]),
+        width=_spread([header.width for header in known]),
+        height=_spread([header.height for header in known]),
         sizes=dict(sizes.most_common(_SIZES_SHOWN)),
         splits={name: stated[index] for index, name in enumerate(SPLIT_NAMES) if stated[index]},
         groups=len(manifest.group_names),
@@ -153,23 +142,10 @@ def _class_counts(manifest: Manifest, readable: IntArray) -> tuple[ClassCounts, 
     )
 
 
-def _shapes(manifest: Manifest, videos: IntArray, track: Track[Shape | None]) -> list[Shape | None]:
+def _headers(manifest: Manifest, videos: IntArray, track: Track[Header | None]) -> list[Header | None]:
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(lambda index: _shape(manifest.path(index)), videos.tolist())
+        found = pool.map(lambda index: read_header(manifest.path(index)), videos.tolist())
         return list(track(found, len(videos), "Reading headers"))
-
-
-def _shape(path: Path) -> Shape | None:
-    """The shape of a video; None where its header cannot be read after all."""
-    try:
-        if path.is_dir():
-            with Image.open(path / list_frames(path)[0]) as image:
-                return Shape(*image.size, 0.0)
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            return Shape(stream.width, stream.height, float(stream.average_rate or 0))
-    except (OSError, ValueError, IndexError, SyntaxError, av.FFmpegError):
-        return None
 
 
 def _spread(values: Iterable[float]) -> Spread | None:

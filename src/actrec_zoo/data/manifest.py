@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from actrec_zoo.errors import DataError
 
 IntArray = NDArray[np.int64]
+PACK_HEADER = "pack.json"
+"""A folder with this file is a pack, which holds its videos in one large file: see `actrec_zoo.data.pack`."""
 
 
 SPLIT_NAMES = ("train", "val", "test")
@@ -214,14 +216,20 @@ class Manifest:
     def content_hash(self) -> str:
         """Changes when a video is added, removed, moved or written again (path, size and time of each)."""
         digest = hashlib.sha256(str(self.root.resolve()).encode("utf-8", "surrogateescape"))
+        digest.update(_state(self.root / PACK_HEADER))
         for i in range(len(self)):
             digest.update(self.paths[i].encode("utf-8", "surrogateescape"))
-            try:
-                status = self.path(i).stat()
-                digest.update(f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
-            except OSError:
-                digest.update(b"\0missing\n")
+            digest.update(_state(self.path(i)))
         return digest.hexdigest()
+
+
+def _state(path: Path) -> bytes:
+    """Size and time of a file or folder."""
+    try:
+        status = path.stat()
+    except OSError:
+        return b"\0missing\n"
+    return f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
 
 
 EXPECTED_LAYOUT = (

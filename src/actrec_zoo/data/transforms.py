@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
+from actrec_zoo.data.frames import Size
 from actrec_zoo.errors import ConfigError, did_you_mean
-from actrec_zoo.spec import InputSpec
+from actrec_zoo.spec import InputSpec, Interpolation
 
 ROTATION_DEGREES = 15
 RANDOM_CROP_MARGIN = 8 / 7
@@ -27,12 +28,39 @@ RESIZE = "resize"
 are, whatever their proportions."""
 
 
+class Resize:
+    """An antialiased resize.
+
+    Args:
+        sides: height and width, or the length of the shorter side alone.
+        interpolation: bilinear, bicubic or nearest.
+
+    Attributes:
+        least: height and width that are needed at least of a frame; a decoder may shrink larger ones that far. None
+            where every pixel counts.
+    """
+
+    def __init__(self, sides: Sequence[int], interpolation: Interpolation = "bilinear") -> None:
+        self.sides = list(sides)
+        self.interpolation = interpolation
+        self.least: Size | None = None if interpolation == "nearest" else (self.sides[0], self.sides[-1])
+        self._apply = v2.Resize(self.sides, InterpolationMode(interpolation), antialias=True)
+
+    def __call__(self, frames: Tensor) -> Tensor:
+        """Frames uint8[T, 3, h, w] to uint8[T, 3, H, W]."""
+        return torch.as_tensor(self._apply(frames))
+
+
 class ClipTransform:
     """Resize, crop and augmentation of one clip.
 
     Args:
         spec: the input.
         augment: `resize`, and names from `AUGMENTATIONS`, applied in their order.
+
+    Attributes:
+        deterministic: whether nothing is random.
+        least: that of the resize.
 
     Raises:
         ConfigError: an augmentation does not exist.
@@ -47,7 +75,9 @@ class ClipTransform:
             )
         self.deterministic = not set(augment) - {RESIZE}
         resized = replace(spec, resize=None) if RESIZE in augment else spec
-        steps: list[v2.Transform] = [_resize(resized, margin="random_crop" in augment)]
+        resize = Resize(_sides(resized, margin="random_crop" in augment), spec.interpolation)
+        self.least = resize.least
+        steps: list[Callable[[Tensor], Tensor]] = [resize]
         steps += [AUGMENTATIONS[name](spec) for name in augment if name != RESIZE]
         if "random_crop" not in augment:
             steps.insert(1, v2.CenterCrop(spec.size))
@@ -84,10 +114,10 @@ def derive_seed(key: tuple[int, ...]) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _resize(spec: InputSpec, margin: bool) -> v2.Transform:
-    """The resize of the input; with a margin, one that leaves a random crop some room."""
+def _sides(spec: InputSpec, margin: bool) -> list[int]:
+    """Height and width, or the shorter side, that the input resizes to; a margin leaves a random crop some room."""
     target = spec.resize if spec.resize is not None else (spec.size, spec.size)
     shorter = min(target) if isinstance(target, tuple) else target
     scale = RANDOM_CROP_MARGIN if margin and shorter == spec.size else 1.0
     sides = target if isinstance(target, tuple) else (target,)
-    return v2.Resize([round(side * scale) for side in sides], InterpolationMode(spec.interpolation), antialias=True)
+    return [round(side * scale) for side in sides]

@@ -9,6 +9,7 @@ _COMMANDS = {
     "check": "actrec_zoo.cli.data.check:command",
     "split": "actrec_zoo.cli.data.split:command",
     "extract": "actrec_zoo.cli.data.extract:command",
+    "pack": "actrec_zoo.cli.data.pack:command",
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import TextIO
 
-from actrec_zoo.data.manifest import SPLIT_NAMES, SPLIT_WORDS, Entry, Span
+from actrec_zoo.data.manifest import PACK_HEADER, SPLIT_NAMES, SPLIT_WORDS, Entry, Span
 from actrec_zoo.errors import DataError
 
 MANIFEST_NAME = "manifest.csv"
@@ -30,8 +30,9 @@ class TableReader:
         if file is None:
             raise DataError(f"{path} holds no {' or '.join(MANIFEST_NAMES)}")
         root = self.root(path)
+        packed = (root / PACK_HEADER).is_file()
         for line, entry in read_csv(file):
-            if not (root / entry.path).exists():
+            if not packed and not (root / entry.path).exists():
                 raise DataError(f"{file}, line {line}: there is no {root / entry.path}")
             yield entry
 

@@ -1,0 +1,131 @@
+"""Images to RGB, and folders of them as videos: JPEG by libjpeg-turbo, all else by Pillow."""
+
+import io
+import os
+import stat
+import warnings
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
+
+from actrec_zoo.data.frames import MOST_PIXELS, Frame, Size, first_line, reduction, stack
+from actrec_zoo.data.layouts import list_frames
+from actrec_zoo.data.manifest import IntArray
+from actrec_zoo.errors import DataError
+
+_JPEG = b"\xff\xd8\xff"
+_EXIF = b"Exif\0\0"
+_EXIF_WITHIN = 1 << 12
+_DIRECT = frozenset({"YCbCr", "Gray", "RGB"})
+
+
+class FrameFolder:
+    """A folder of images in natural order.
+
+    Args:
+        path: of the folder.
+        least: size that frames may be shrunk to as they are decoded.
+    """
+
+    def __init__(self, path: Path, least: Size | None = None) -> None:
+        self.path = path
+        self.least = least
+        try:
+            self._names = list_frames(path)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror}") from error
+
+    def read(self, numbers: IntArray) -> Tensor:
+        """See `Source.read`; a frame of another size than the first is resized to it."""
+        wanted = numbers.tolist()
+        frames = {number: self._decode(number) for number in dict.fromkeys(wanted)}
+        return stack([frames[number] for number in wanted])
+
+    def _decode(self, number: int) -> Frame:
+        if number >= len(self._names):
+            raise DataError(f"{self.path} has {len(self._names)} frames, no frame {number}")
+        return read_image(os.path.join(self.path, self._names[number]), self.least)  # noqa: PTH118 (thrice as fast)
+
+
+def read_image(file: str | Path, least: Size | None = None) -> Frame:
+    """The image in a file, turned as its EXIF data says, uint8[H, W, 3].
+
+    The content decides, not the suffix. A JPEG with room to spare is decoded at a half, a quarter or an eighth of its
+    size. Of 16 bits the upper 8 are kept, transparency is left out, CMYK becomes RGB.
+
+    Args:
+        file: JPEG, PNG or whatever else Pillow reads.
+        least: size that the image may be shrunk to; None keeps its own.
+
+    Raises:
+        DataError: the file cannot be read, is no image, is damaged, or has more than `MOST_PIXELS`.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
+            raise ValueError("it is no regular file")
+        with open(file, "rb") as stream:  # noqa: PTH123
+            return decode_image(stream.read(), least)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else first_line(error)
+        raise DataError(f"cannot decode {file}: {reason}") from error
+
+
+def decode_image(data: bytes, least: Size | None = None) -> Frame:
+    """The image that is the content of a file, as `read_image` gives it.
+
+    Raises:
+        OSError, ValueError: it is no image, is damaged or has too many pixels.
+    """
+    try:
+        direct = _libjpeg_turbo(data, least)
+        return _pillow(data) if direct is None else direct
+    except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(first_line(error)) from error
+
+
+def _libjpeg_turbo(data: bytes, least: Size | None) -> Frame | None:
+    """None where Pillow has to judge: no JPEG, unusual colours, a turned one, or a damaged one."""
+    if not data.startswith(_JPEG) or _is_turned(data):
+        return None
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours not in _DIRECT:
+            return None
+        _refuse_enormous(height, width)
+        by = reduction((height, width), least)
+        pixels: Frame = simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // by), min_width=-(-width // by))
+    except ValueError:
+        return None
+    return pixels[: height // by, : width // by]  # not the last row and column, which fewer pixels make
+
+
+def _is_turned(data: bytes) -> bool:
+    if data.find(_EXIF, 0, _EXIF_WITHIN) < 0:
+        return False
+    with Image.open(io.BytesIO(data)) as image:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
+
+
+def _pillow(data: bytes) -> Frame:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(data)) as image:
+            _refuse_enormous(image.height, image.width)
+            return _rgb(ImageOps.exif_transpose(image))
+
+
+def _rgb(image: Image.Image) -> Frame:
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if "transparency" in image.info:
+        image = image.convert("RGBA")
+    return np.array(image.convert("RGB"))
+
+
+def _refuse_enormous(height: int, width: int) -> None:
+    if height * width > MOST_PIXELS:
+        raise Image.DecompressionBombError(f"{width} x {height} pixels are too many")
