@@ -40,7 +40,7 @@ def test_videos_that_cannot_be_read_are_listed(squares: Path, tmp_path: Path, in
     done = invoke("data", "pack", tmp_path / "data.csv", tmp_path / "pack", "--size", 16, "--workers", 0)
     assert done.code == 1
     assert "1 videos packed, 1 failed" in done.out
-    assert done.len(err.splitlines()) == 2 and "bad.mp4" in done.err
+    assert len(done.err.splitlines()) == 2 and "bad.mp4" in done.err
 
 
 @pytest.mark.parametrize("size", ["0", "x", "12x", "1x2x3", "-5", "1.5"])
