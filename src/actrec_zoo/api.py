@@ -21,6 +21,7 @@ from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, read_data, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.allocation import make_splits
+from actrec_zoo.data.augmentation import FLIP, Augmentation, directed_classes, mirrored_classes
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.features import extract_features
 from actrec_zoo.data.grouping import group_by
@@ -301,9 +302,30 @@ def _clip_datasets(
 ) -> tuple[ClipDataset, ClipDataset]:
     spec = model.input
     sampler = ClipSampler(config.sampling, spec.frames, spec.stride, spec.views, spec.fps)
-    train_clips = ClipDataset(manifest, splits["train"], sampler, ClipTransform(spec, config.augment), config.seed)
+    train_clips = ClipDataset(
+        manifest,
+        splits["train"],
+        sampler,
+        ClipTransform(spec, config.augment),
+        config.seed,
+        _augmentation(config, manifest.classes),
+    )
     val_clips = ClipDataset(manifest, splits["val"], ClipSampler.for_evaluation(spec), ClipTransform(spec))
     return train_clips, val_clips
+
+
+def _augmentation(config: TrainConfig, classes: Sequence[str]) -> Augmentation:
+    """What is done to training clips on the device; nothing is mirrored where that would make a label wrong."""
+    mirrored = mirrored_classes(classes, config.flip_labels)
+    unpaired = [name for name in directed_classes(classes) if mirrored[classes.index(name)] == classes.index(name)]
+    if FLIP not in config.augment or not unpaired:
+        return Augmentation(config.augment, torch.from_numpy(mirrored) if config.flip_labels else None)
+    _log.warning(
+        "horizontal_flip is left out: a mirrored clip of class %r would show another one. Pairs of classes that change "
+        'places can be given: --set \'flip_labels={"left" = "right"}\'',
+        unpaired[0],
+    )
+    return Augmentation([name for name in config.augment if name != FLIP])
 
 
 def _with_features(
