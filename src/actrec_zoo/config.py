@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
-MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers", "profile"})
+MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps"})
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
 
@@ -34,7 +34,8 @@ class TrainConfig(BaseModel):
         options: architecture options that differ from the model's.
         trainable: patterns over parameter names, or `@group`; None takes the model's.
         epochs: passes over the training clips.
-        batch_size: clips a step.
+        batch_size: clips a step, over all parts and all processes.
+        accumulate: parts that a step is computed in, one after the other: less memory, the same step.
         optimizer: adam (weight decay in the gradient), adamw or sgd.
         lr: learning rate.
         lr_factors: factor on it, by group.
@@ -46,6 +47,8 @@ class TrainConfig(BaseModel):
         gamma: for `step`.
         warmup_epochs: linear rise of the rate at the start.
         label_smoothing: of the cross-entropy.
+        clip_grad: largest norm of the gradient; None does not clip.
+        ema: decay of an exponential moving average of the weights, which is what is validated and kept; None has none.
         frames: frames a clip; None takes the model's.
         stride: between the frames of a clip; None takes the model's.
         fps: clip frames a second of the video, instead of `stride`; None takes the model's.
@@ -60,6 +63,9 @@ class TrainConfig(BaseModel):
         seed: of everything random.
         device: auto, cpu, cuda or mps.
         workers: decoding processes; None takes one a core but one, at most 8.
+        precision: fp32, bf16 or fp16 (mixed); `auto` is bf16 on a GPU that has it, fp16 on an older one, else fp32.
+        compile: let torch.compile make the network faster, which takes minutes at the start.
+        checkpoint_steps: steps from one checkpoint to the next within an epoch; None saves after epochs alone.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
         profile: measure how long training waits for data.
@@ -80,6 +86,7 @@ class TrainConfig(BaseModel):
     trainable: tuple[str, ...] | None = None
     epochs: int = Field(30, ge=1)
     batch_size: int = Field(16, ge=1)
+    accumulate: int = Field(1, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, ge=0)
     lr_factors: dict[str, Annotated[float, Field(ge=0)]] = {}
@@ -90,6 +97,8 @@ class TrainConfig(BaseModel):
     gamma: float = Field(0.1, gt=0)
     warmup_epochs: float = Field(0, ge=0)
     label_smoothing: float = Field(0, ge=0, lt=1)
+    clip_grad: float | None = Field(None, gt=0)
+    ema: float | None = Field(None, gt=0, lt=1)
     frames: int | None = Field(None, ge=1)
     stride: int | None = Field(None, ge=1)
     fps: float | None = Field(None, gt=0)
@@ -104,6 +113,9 @@ class TrainConfig(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63)
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int | None = Field(None, ge=0)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
+    checkpoint_steps: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
     profile: bool = False
 

@@ -196,13 +196,15 @@ class EpochBatches(Sampler[list[Key]]):
         batch_size: clips in a batch; the last one may have fewer.
         shuffle: random order, else by index.
         seed: of the order.
+        parts: that each batch is given in, one after the other; some are empty where a batch has fewer clips.
     """
 
-    def __init__(self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0) -> None:
+    def __init__(self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1) -> None:
         self.length = length
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
+        self.parts = parts
         self.epoch = 0
         self.first = 0
 
@@ -210,15 +212,38 @@ class EpochBatches(Sampler[list[Key]]):
         """Go to batch `first` of an epoch."""
         self.epoch, self.first = epoch, first
 
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch."""
+        return -(-self.length // self.batch_size)
+
     def __len__(self) -> int:
-        return -(-self.length // self.batch_size) - self.first
+        return (self.steps - self.first) * self.parts
+
+    def size(self, batch: int) -> int:
+        """Clips in a batch."""
+        return min(self.batch_size, self.length - batch * self.batch_size)
+
+    def batch(self, number: int) -> list[Key]:
+        """The clips of one batch of the epoch."""
+        return self._keys(self._order(), number)
 
     def __iter__(self) -> Iterator[list[Key]]:
+        order = self._order()
+        for number in range(self.first, self.steps):
+            keys = self._keys(order, number)
+            for part in range(self.parts):
+                yield keys[part :: self.parts]
+
+    def _order(self) -> IntArray:
         order = np.arange(self.length)
         if self.shuffle:
             np.random.default_rng((self.seed, self.epoch)).shuffle(order)
-        for start in range(self.first * self.batch_size, self.length, self.batch_size):
-            yield [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
+        return order
+
+    def _keys(self, order: IntArray, number: int) -> list[Key]:
+        start = number * self.batch_size
+        return [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
 
 
 def collate(items: Sequence[Clip | Failure]) -> Batch:

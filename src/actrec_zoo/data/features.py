@@ -55,6 +55,10 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         features = torch.from_numpy(np.array(self._features[self._rows[index]]))
         return Clip(features, int(self.manifest.labels[video]), video, view, (epoch, index))
 
+    def locate(self, index: int) -> tuple[int, int]:
+        """Video index of the manifest and number of the view of clip `index`."""
+        return self._clips.locate(index)
+
     def augment(self, batch: Batch) -> Batch:
         """The batch as it is: features are those of the clips."""
         return batch

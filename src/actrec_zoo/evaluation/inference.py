@@ -10,6 +10,7 @@ from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, make_loade
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.evaluation.evaluator import EvalReport, Metric, VideoEvaluator
+from actrec_zoo.precision import Precision, autocast
 
 TrainingData = ClipDataset | FeatureDataset
 Forward = Callable[[Tensor], Tensor]
@@ -29,6 +30,7 @@ def run_evaluation(
     *,
     batch_size: int,
     workers: int = 0,
+    precision: Precision = "fp32",
     metrics: Mapping[str, Metric] | None = None,
     track: Track[Batch] = no_progress,
     check: Callable[[], None] = lambda: None,
@@ -40,6 +42,7 @@ def run_evaluation(
         data: clips, or features of them.
         batch_size: clips at once.
         workers: decoding processes.
+        precision: that the network computes in; scores are float32 and more.
         metrics: further metrics by name.
         track: shows the progress over batches.
         check: called for every batch; may raise to stop.
@@ -56,6 +59,7 @@ def run_evaluation(
         for failure in batch.failures:
             evaluator.fail(failure)
         if len(batch):
-            logits = forward(batch.to(model.device).inputs)
+            with autocast(model.device, precision):
+                logits = forward(batch.to(model.device).inputs)
             evaluator.update(batch.videos, batch.views, logits, batch.labels)
     return evaluator.compute()

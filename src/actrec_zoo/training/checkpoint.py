@@ -26,7 +26,7 @@ BEST = "best.safetensors"
 HISTORY = "history.csv"
 
 _FORMAT = 1
-_MODEL, _OPTIMIZER = "model.", "optimizer."
+_MODEL, _OPTIMIZER, _EMA = "model.", "optimizer.", "ema."
 
 
 class Checkpoints(Callback):
@@ -51,9 +51,13 @@ class Checkpoints(Callback):
     def on_epoch_end(self, state: TrainingState) -> None:
         """Save the weights if the epoch is the best so far, then the state that says so, then the history."""
         if state.best is state.history[-1]:
-            write_weights(self._folder / BEST, state.model.net.state_dict())
+            write_weights(self._folder / BEST, state.answering.net.state_dict())
         save_checkpoint(self._folder / LAST, state)
         write_history(self._run / HISTORY, state.history)
+
+    def on_checkpoint(self, state: TrainingState) -> None:
+        """Save the state in the middle of an epoch."""
+        save_checkpoint(self._folder / LAST, state)
 
     def on_interrupt(self, state: TrainingState) -> None:
         """Save the state in the middle of an epoch."""
@@ -68,6 +72,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
     """
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in state.model.net.state_dict().items()}
     tensors |= _optimizer_tensors(state.optimizer)
+    if state.ema is not None:
+        tensors |= {f"{_EMA}{name}": tensor for name, tensor in state.ema.state_dict().items()}
     plain = {
         "format": _FORMAT,
         "epoch": state.epoch,
@@ -75,6 +81,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "steps": state.steps,
         "seconds": state.seconds,
         "running": state.running.save(),
+        "scaler": state.scaler.state_dict() if state.scaler is not None else None,
         "history": [asdict(record) for record in state.history],
         "best": asdict(state.best) if state.best else None,
         "failures": [list(failure) for failure in state.failures.values()],
@@ -94,6 +101,10 @@ def load_checkpoint(path: Path, state: TrainingState) -> None:
         raise RunError(f"{path} was written for other data: {plain['steps']} steps an epoch, now {state.steps}")
     _fill(path, state.model, tensors)
     _restore_optimizer(state.optimizer, tensors)
+    if state.ema is not None:
+        state.ema.load_state_dict({n.removeprefix(_EMA): t for n, t in tensors.items() if n.startswith(_EMA)})
+    if state.scaler is not None and plain["scaler"] is not None:
+        state.scaler.load_state_dict(plain["scaler"])
     state.epoch, state.step, state.seconds = plain["epoch"], plain["step"], plain["seconds"]
     state.running.restore(plain["running"])
     state.history = [EpochRecord(**record) for record in plain["history"]]

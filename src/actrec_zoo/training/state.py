@@ -1,14 +1,17 @@
 """Where a training run stands, and who is told."""
 
+import contextlib
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.amp import GradScaler
 from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel
 
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
@@ -69,6 +72,8 @@ class TrainingState:
     Attributes:
         model: with the current weights.
         optimizer: with its state.
+        ema: the moving average of the weights; None without one.
+        scaler: of the loss in fp16; None otherwise.
         config: of the run.
         running: sums of the current epoch.
         epoch: epochs completed.
@@ -93,6 +98,13 @@ class TrainingState:
     best: EpochRecord | None = None
     failures: dict[int, Failure] = field(default_factory=dict)
     wait: DataWait | None = None
+    ema: AveragedModel | None = None
+    scaler: GradScaler | None = None
+
+    @property
+    def answering(self) -> VideoClassifier:
+        """The model that is validated and kept: the moving average of the weights where there is one."""
+        return self.model if self.ema is None else cast(VideoClassifier, self.ema.module)
 
 
 class Callback:
@@ -103,6 +115,9 @@ class Callback:
 
     def on_step(self, state: TrainingState) -> None:
         """After every step."""
+
+    def on_checkpoint(self, state: TrainingState) -> None:
+        """Within an epoch, after as many steps as `checkpoint_steps` says."""
 
     def on_failure(self, state: TrainingState, failure: Failure) -> None:
         """A video cannot be read; once a video."""
@@ -128,6 +143,10 @@ class Callbacks(Callback):
         for callback in self._callbacks:
             callback.on_step(state)
 
+    def on_checkpoint(self, state: TrainingState) -> None:
+        for callback in self._callbacks:
+            callback.on_checkpoint(state)
+
     def on_failure(self, state: TrainingState, failure: Failure) -> None:
         for callback in self._callbacks:
             callback.on_failure(state, failure)
@@ -141,8 +160,11 @@ class Callbacks(Callback):
             callback.on_interrupt(state)
 
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
 class InterruptFlag:
-    """Turns the first Ctrl-C into a flag that is looked at between steps; the second one interrupts at once.
+    """Turns the first Ctrl-C, or SIGTERM, into a flag that is looked at between steps; the second interrupts at once.
 
     Outside the main thread, where Python delivers no signals, it stays unset.
 
@@ -154,20 +176,19 @@ class InterruptFlag:
     def __init__(self) -> None:
         self.set = False
         self.forced = False
-        self._previous: Any = None
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "InterruptFlag":
-        try:
-            self._previous = signal.signal(signal.SIGINT, self._note)
-        except ValueError:
-            self._previous = None
+        with contextlib.suppress(ValueError):
+            for number in _SIGNALS:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if the flag is set."""

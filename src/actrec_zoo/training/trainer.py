@@ -1,32 +1,36 @@
 """The training loop: steps, validation after every epoch, the best epoch. Built on accelerate."""
 
+import itertools
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
-from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
-from actrec_zoo.data.dataset import EpochBatches, Failure, make_loader
+from actrec_zoo.data.dataset import Batch, EpochBatches, Failure, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.transforms import derive_seed
 from actrec_zoo.errors import ConfigError, DataError, RunError
-from actrec_zoo.evaluation.inference import Forward, TrainingData, forward_of, run_evaluation
+from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
+from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.training.objective import Objective
-from actrec_zoo.training.parameters import only_head_trains, parameter_groups, set_training_mode
+from actrec_zoo.training.optimizers import make_optimizer
+from actrec_zoo.training.parameters import set_training_mode
 from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.schedule import lr_factor
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
+from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
 
 _FAILURES_ALWAYS_ALLOWED = 3
 _FAILURES_ALLOWED_SHARE = 0.01
+_STEPS_UNCHECKED = 50  # on a GPU, which each look at the loss would wait for
+_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,19 @@ class SupervisedTrainer:
         callbacks: Sequence[Callback],
     ) -> TrainResult:
         """See `Trainer.fit`."""
-        accelerator = make_accelerator(model.device)
-        optimizer = make_optimizer(model, config)
-        model, optimizer = accelerator.prepare(model, optimizer)
-        batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed)
-        state = TrainingState(model, optimizer, config, Running(model.device), steps=len(batches))
+        precision = resolve_precision(config.precision, model.device)
+        accelerator = make_accelerator(model.device, precision)
+        if config.compile:
+            model.net.compile()
+        network, optimizer = accelerator.prepare(TrainedNetwork(model, train), make_optimizer(model, config))
+        batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed, parts=config.accumulate)
+        state = TrainingState(model, optimizer, config, Running(model.device), steps=batches.steps)
+        state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
         state.wait = DataWait(model.device) if config.profile else None
         told = Callbacks(callbacks)
         told.on_start(state)
-        loop = _Loop(accelerator, state, train, val, batches, objective, told)
+        update = Update(accelerator, network, state, objective)
+        loop = _Loop(state, train, val, batches, update, precision, told)
         for failure in (*train.failures, *val.failures):
             loop.note_failure(failure)
         with InterruptFlag() as interrupt:
@@ -99,26 +107,25 @@ class _Loop:
 
     def __init__(
         self,
-        accelerator: Accelerator,
         state: TrainingState,
         train: TrainingData,
         val: TrainingData,
         batches: EpochBatches,
-        objective: Objective,
+        update: Update,
+        precision: Precision,
         callbacks: Callback,
     ) -> None:
-        self._accelerator = accelerator
         self._state = state
         self._train = train
         self._val = val
         self._batches = batches
-        self._objective = objective
+        self._update = update
+        self._precision = precision
         self._callbacks = callbacks
         self._videos = len(train.videos) + len(val.videos)
         config = state.config
         self._workers = 0 if isinstance(train, FeatureDataset) else (config.workers or 0)
         self._loader = make_loader(train, batches, workers=self._workers, pin=state.model.device.type == "cuda")
-        self._forward = _training_forward(state.model, train)
 
     def run_epoch(self, interrupt: InterruptFlag) -> None:
         """Train from where the state stands to the end of the epoch, validate, record."""
@@ -127,34 +134,34 @@ class _Loop:
         self._batches.start(state.epoch, state.step)
         set_training_mode(state.model)
         try:
-            for batch in self._loader if state.wait is None else state.wait.over(self._loader):
-                for failure in batch.failures:
-                    self.note_failure(failure)
-                if len(batch):
-                    self._step(self._train.augment(batch.to(state.model.device)))
-                state.step += 1
-                state.seconds = time.perf_counter() - started
-                self._callbacks.on_step(state)
-                interrupt.check()
+            parts = self._loader if state.wait is None else state.wait.over(self._loader)
+            for batch, part in zip(parts, itertools.cycle(range(self._batches.parts)), strict=False):
+                self._take(batch, part)
+                if part == self._batches.parts - 1:
+                    self._end_step(started)
+                    interrupt.check()
+            self._require_finite()
             report = run_evaluation(
-                state.model,
+                state.answering,
                 self._val,
                 batch_size=state.config.batch_size,
                 workers=self._workers,
+                precision=self._precision,
                 check=interrupt.check,
             )
         except KeyboardInterrupt:
             if not interrupt.forced:
+                self._require_finite()
                 self._callbacks.on_interrupt(state)
             raise
         for failed in report.failures:
             self._note_failed_path(failed["path"], failed["error"])
         loss, top1 = state.running.means()
         val_loss = report.video.loss if report.video.loss is not None else math.inf
-        if math.isnan(loss) or math.isnan(val_loss):
+        if math.isnan(val_loss):
             raise RunError(
-                f"the loss of epoch {state.epoch + 1} is not a number (training {loss}, validation {val_loss}): "
-                "lower the learning rate (--lr). The checkpoint of the epoch before is kept."
+                f"the validation loss of epoch {state.epoch + 1} is not a number: lower the learning rate (--lr). The "
+                "checkpoint of the epoch before is kept."
             )
         seconds, last_lr = time.perf_counter() - started, self._lr_at(state.steps - 1)
         self._finish(EpochRecord(state.epoch + 1, loss, top1, val_loss, report.video.top1, last_lr, seconds))
@@ -183,15 +190,42 @@ class _Loop:
         video = next(v for v in self._val.videos.tolist() if manifest.paths[v] == path)
         self.note_failure(Failure(video, path, error))
 
-    def _step(self, batch: Any) -> None:
+    def _take(self, batch: Batch, part: int) -> None:
+        """Train on a part of a batch; what of it cannot be read is noted."""
         state = self._state
+        for failure in batch.failures:
+            self.note_failure(failure)
+        if not len(batch):
+            return
+        on_device = self._train.augment(batch.to(state.model.device))
+        torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step, part)))
+        self._update.add(on_device, of=self._batches.size(state.step))
+
+    def _end_step(self, started: float) -> None:
+        state, every = self._state, self._state.config.checkpoint_steps
         self._set_lr()
-        torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step)))
-        loss, figures = self._objective(self._forward, batch)
-        state.optimizer.zero_grad(set_to_none=True)
-        self._accelerator.backward(loss)
-        state.optimizer.step()
-        state.running.add(len(batch), loss.detach(), figures.get("top1", torch.zeros_like(loss)))
+        self._update.apply()
+        state.step += 1
+        state.seconds = time.perf_counter() - started
+        if state.model.device.type == "cpu" or state.step % _STEPS_UNCHECKED == 0:
+            self._require_finite()
+        self._callbacks.on_step(state)
+        if every and state.step % every == 0 and state.step < state.steps:
+            self._require_finite()
+            self._callbacks.on_checkpoint(state)
+
+    def _require_finite(self) -> None:
+        """Stop before anything is saved when the loss of a step was no number."""
+        step = self._update.first_not_finite()
+        if step is None:
+            return
+        keys = self._batches.batch(step)
+        videos = dict.fromkeys(self._train.manifest.paths[self._train.locate(index)[0]] for _, index in keys)
+        listed = ", ".join(list(videos)[:_SHOWN]) + (", ..." if len(videos) > _SHOWN else "")
+        raise RunError(
+            f"the loss is not a number in epoch {self._state.epoch + 1}, step {step + 1} ({listed}): lower the "
+            "learning rate (--lr) or limit the gradient (--set clip_grad=1). The checkpoint before it is kept."
+        )
 
     def _set_lr(self) -> None:
         rate = self._lr_at(self._state.step)
@@ -213,47 +247,17 @@ class _Loop:
         self._callbacks.on_epoch_end(state)
 
 
-def make_accelerator(device: torch.device) -> Accelerator:
+def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Accelerator:
     """accelerate for one process on the device of the model.
 
     Raises:
         ConfigError: several processes were launched.
     """
     AcceleratorState._reset_state(reset_partial_state=True)  # it remembers the device of an earlier run
-    accelerator = Accelerator(cpu=device.type == "cpu")
+    mixed = "no" if precision == "fp32" else precision
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
     if accelerator.device.type != device.type:
         raise ConfigError(f"accelerate chose {accelerator.device.type} where {device.type} was asked for")
     if accelerator.num_processes > 1:
         raise ConfigError("training runs in one process: start it without `accelerate launch` or `torchrun`")
     return accelerator
-
-
-def make_optimizer(model: VideoClassifier, config: TrainConfig) -> Optimizer:
-    """The optimizer of the configuration over the parameters that train.
-
-    Raises:
-        ConfigError: a learning-rate factor names a group that does not exist.
-    """
-    groups = [
-        {"params": parameters, "lr_factor": factor, "lr": config.lr * factor}
-        for factor, parameters in parameter_groups(model.net, model.spec, config.lr_factors)
-    ]
-    match config.optimizer:
-        case "adam":
-            return Adam(groups, lr=config.lr, weight_decay=config.weight_decay)
-        case "sgd":
-            return SGD(groups, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum)
-        case _:
-            return AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-
-
-def _training_forward(model: VideoClassifier, data: TrainingData) -> Forward:
-    """As `forward_of`, but without gradients through features that do not train."""
-    if isinstance(data, FeatureDataset) or not only_head_trains(model.net, model.spec):
-        return forward_of(model, data)
-
-    @torch.no_grad()
-    def features(clips: Tensor) -> Tensor:
-        return model.forward_features(model.preprocess(clips))
-
-    return lambda clips: model.forward_head(features(clips))

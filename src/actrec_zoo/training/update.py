@@ -1,0 +1,102 @@
+"""One update of the weights: forward and backward over the parts of a batch, then the optimizer's step."""
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.data.dataset import Batch
+from actrec_zoo.data.features import FeatureDataset
+from actrec_zoo.evaluation.inference import TrainingData
+from actrec_zoo.training.objective import Objective
+from actrec_zoo.training.parameters import only_head_trains
+from actrec_zoo.training.state import TrainingState
+
+_NONE = -1
+
+
+class TrainedNetwork(nn.Module):
+    """What is run forward and backward: from the inputs of a batch to logits.
+
+    Args:
+        model: to train.
+        data: gives clips, or features of a frozen backbone.
+    """
+
+    def __init__(self, model: VideoClassifier, data: TrainingData) -> None:
+        super().__init__()
+        self.model = model
+        self._takes_features = isinstance(data, FeatureDataset)
+        self._only_head = only_head_trains(model.net, model.spec)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Clips uint8[B, T, 3, S, S], or features, to logits [B, K]; no gradient goes through what does not train."""
+        if self._takes_features:
+            return self.model.forward_head(inputs)
+        clips = self.model.preprocess(inputs)
+        if not self._only_head:
+            logits: Tensor = self.model(clips)
+            return logits
+        with torch.no_grad():
+            features = self.model.forward_features(clips)
+        return self.model.forward_head(features)
+
+
+class Update:
+    """Updates the weights of a run, part of a batch by part.
+
+    The loss of a part counts by its share of the whole batch, so that neither the number of parts nor that of
+    processes changes what a step does. A clip that could not be read counts as one without a gradient.
+
+    Args:
+        accelerator: of the run.
+        network: to train, as `accelerator.prepare` returns it.
+        state: of the run.
+        objective: the loss.
+    """
+
+    def __init__(
+        self, accelerator: Accelerator, network: nn.Module, state: TrainingState, objective: Objective
+    ) -> None:
+        self._accelerator = accelerator
+        self._network = network
+        self._state = state
+        self._objective = objective
+        self._not_finite = torch.tensor(_NONE, device=state.model.device)
+
+    def add(self, batch: Batch, of: int) -> None:
+        """Add the gradient of a part of a batch.
+
+        Args:
+            batch: on the device; may not be empty.
+            of: clips of the whole batch.
+        """
+        with self._accelerator.autocast():
+            loss, figures = self._objective(self._network, batch)
+        self._accelerator.backward(loss * (len(batch) / of))
+        value = loss.detach().float()
+        bad = ~value.isfinite() & (self._not_finite == _NONE)
+        self._not_finite = torch.where(bad, self._state.step, self._not_finite)
+        self._state.running.add(len(batch), value, figures.get("top1", torch.zeros_like(value)))
+
+    def apply(self) -> None:
+        """Let the optimizer step, and begin the next batch."""
+        state = self._state
+        if state.config.clip_grad is not None:
+            trained = [p for group in state.optimizer.param_groups for p in group["params"]]
+            self._accelerator.clip_grad_norm_(trained, state.config.clip_grad)
+        state.optimizer.step()
+        state.optimizer.zero_grad(set_to_none=True)
+        if state.ema is not None:
+            state.ema.update_parameters(state.model)
+
+    def first_not_finite(self) -> int | None:
+        """The first step of which the loss was no number; asking waits for the device."""
+        step = int(self._not_finite)
+        return None if step == _NONE else step
+
+
+def make_ema(model: VideoClassifier, decay: float | None) -> AveragedModel | None:
+    """A copy of the model that follows its weights; buffers are those of the model itself."""
+    return None if decay is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
