@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from actrec_zoo import distributed
 from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, read_data, trainer_of
@@ -82,27 +83,33 @@ def train(
         InterruptedRun: Ctrl-C; the run can be resumed.
     """
     registered = get_registry().find(model)
-    folder = open_run(registered.spec.name, Path(out) if out else None, resume=resume)
+    distributed.join(cpu=settings.get("device") == "cpu" or not torch.cuda.is_available())
+    folder = distributed.from_first(lambda: open_run(registered.spec.name, Path(out) if out else None, resume=resume))
     resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
     device = resolve_device(resolved.config.device)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     _check_network(registered, resolved.config)
     if not folder.has_checkpoint:
-        check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
+        distributed.first_before_others(
+            lambda: check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
+        )
     files = folder.splits if folder.has_checkpoint else resolved.config.splits
     wanted = resolved.config.input_of(registered.spec)
-    manifest, splits = training_data(resolved.config, wanted, Path(files) if files else None, track)
+    manifest, splits = distributed.first_before_others(
+        lambda: training_data(resolved.config, wanted, Path(files) if files else None, track)
+    )
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
     with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
-        folder.begin(resolved, classifier, plugin, manifest, splits)
+        distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
         told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
-        fit_on = with_features(resolved.config, classifier, clips, folder.features, track)
+        fit_on = distributed.first_before_others(
+            lambda: with_features(resolved.config, classifier, clips, folder.features, track)
+        )
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
-        folder.finish()
-        _describe(folder, result)
-    _register(registered, folder)
+        distributed.from_first(lambda: _finish(folder, result))
+    distributed.from_first(lambda: _register(registered, folder))
     return FinishedRun(folder.path, result, load(folder.path, device=device))
 
 
@@ -252,8 +259,9 @@ def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
         ) from interrupt
 
 
-def _describe(folder: RunFolder, result: TrainResult) -> None:
-    """README.md and plots/ of a finished run."""
+def _finish(folder: RunFolder, result: TrainResult) -> None:
+    """Weights, README.md and plots/ of a finished run."""
+    folder.finish()
     write_text(folder.path / "README.md", run_card(folder.path))
     plot_history(folder.path / "plots" / "history.png", result.history)
 

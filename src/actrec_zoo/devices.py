@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
+from actrec_zoo.distributed import device_of_process
 from actrec_zoo.errors import ConfigError
 
 _MOST_WORKERS = 8
@@ -19,12 +20,12 @@ def resolve_device(name: str) -> torch.device:
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(device for device, there in available.items() if there))
+        return device_of_process(next(device for device, there in available.items() if there))
     if name not in available:
         raise ConfigError(f"unknown device {name!r}: auto, {', '.join(available)}")
     if not available[name]:
         raise ConfigError(f"device {name!r} was asked for and there is none here: use --device auto or cpu")
-    return torch.device(name)
+    return device_of_process(name)
 
 
 @contextmanager
@@ -39,6 +40,10 @@ def cpu_threads(number: int | None) -> Iterator[None]:
 
 
 def default_workers() -> int:
-    """Decoding processes when nothing is said: one a core but one, which the main process computes on; at most 8."""
+    """Decoding processes when nothing is said: one a core but one, which the main process computes on; at most 8.
+
+    Several processes of one run on one machine share its cores.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(max(1, cores - 1), _MOST_WORKERS)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(max(1, cores // processes - 1), _MOST_WORKERS)

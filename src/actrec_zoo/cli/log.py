@@ -1,6 +1,7 @@
 """What the library says, shown to the user of a command."""
 
 import logging
+import os
 
 import click
 
@@ -13,8 +14,8 @@ class _EchoHandler(logging.Handler):
 
 
 def show_log() -> None:
-    """Let the user see what the library says."""
+    """Let the user see what the library says; of several processes of one run, the first speaks."""
     logger = logging.getLogger("actrec_zoo")
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if int(os.environ.get("RANK", "0")) == 0 else logging.ERROR)
     if not logger.handlers:
         logger.addHandler(_EchoHandler())

@@ -60,6 +60,7 @@ def command(
     from actrec_zoo.cli.display import ProgressDisplay
     from actrec_zoo.cli.log import show_log
     from actrec_zoo.cli.reporter import Reporter
+    from actrec_zoo.distributed import is_first
 
     settings = _assigned(assignments)
     given = {key: value for key, value in flags.items() if value is not None}
@@ -70,18 +71,18 @@ def command(
     settings |= given
     show_log()
     with ProgressDisplay() as display:
-        reporter = Reporter(display)
         run = train(
             model,
             data,
             out=out,
             config=config,
             resume=resume,
-            callbacks=[reporter],
+            callbacks=[Reporter(display)] if is_first() else [],
             track=display.track,
             **settings,
         )
-    _summarise(run, data, {key: flags[key] for key in ("data_format", "classes") if flags[key]})
+    if is_first():
+        _summarise(run, data, {key: flags[key] for key in ("data_format", "classes") if flags[key]})
 
 
 def _assigned(texts: tuple[str, ...]) -> dict[str, Any]:

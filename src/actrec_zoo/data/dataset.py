@@ -19,6 +19,7 @@ from actrec_zoo.data.decode import Source, open_source
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform
+from actrec_zoo.distributed import share
 from actrec_zoo.errors import DataError
 
 Key = tuple[int, int]
@@ -159,6 +160,12 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         frames = self.transform(self._source(video).read(numbers), key)
         return Clip(frames, int(self.manifest.labels[video]), video, view, (epoch, index))
 
+    def blank(self, device: torch.device) -> Batch:
+        """A batch of one black clip, for a process that has no other."""
+        side = self.transform.size
+        clip = torch.zeros(1, self.sampler.frames, 3, side, side, dtype=torch.uint8, device=device)
+        return blank_batch(clip)
+
     def augment(self, batch: Batch) -> Batch:
         """A batch of these clips augmented on its device, each clip as (seed, epoch, index) says."""
         keys = [(self.seed, *key) for key in batch.keys]
@@ -197,14 +204,18 @@ class EpochBatches(Sampler[list[Key]]):
         shuffle: random order, else by index.
         seed: of the order.
         parts: that each batch is given in, one after the other; some are empty where a batch has fewer clips.
+        shared: whether each of several processes gets its share of every part, or each gets all.
     """
 
-    def __init__(self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1, shared: bool = True
+    ) -> None:
         self.length = length
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.parts = parts
+        self.shared = shared
         self.epoch = 0
         self.first = 0
 
@@ -233,7 +244,7 @@ class EpochBatches(Sampler[list[Key]]):
         for number in range(self.first, self.steps):
             keys = self._keys(order, number)
             for part in range(self.parts):
-                yield keys[part :: self.parts]
+                yield list(share(keys, part, self.parts)) if self.shared else keys[part :: self.parts]
 
     def _order(self) -> IntArray:
         order = np.arange(self.length)
@@ -244,6 +255,12 @@ class EpochBatches(Sampler[list[Key]]):
     def _keys(self, order: IntArray, number: int) -> list[Key]:
         start = number * self.batch_size
         return [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
+
+
+def blank_batch(inputs: Tensor) -> Batch:
+    """A batch with these inputs, of one clip that belongs to no video."""
+    none = torch.zeros(1, dtype=torch.int64)
+    return Batch(inputs, none.to(inputs.device), none, none, ((0, 0),))
 
 
 def collate(items: Sequence[Clip | Failure]) -> Batch:

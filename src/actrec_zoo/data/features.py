@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from actrec_zoo.data.dataset import Batch, Clip, ClipDataset, EpochBatches, Failure, Key, make_loader
+from actrec_zoo.data.dataset import Batch, Clip, ClipDataset, EpochBatches, Failure, Key, blank_batch, make_loader
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.errors import DataError, RunError
@@ -59,6 +59,10 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         """Video index of the manifest and number of the view of clip `index`."""
         return self._clips.locate(index)
 
+    def blank(self, device: torch.device) -> Batch:
+        """A batch of one clip with zero features, for a process that has no other."""
+        return blank_batch(torch.zeros(1, *self._features.shape[1:], device=device))
+
     def augment(self, batch: Batch) -> Batch:
         """The batch as it is: features are those of the clips."""
         return batch
@@ -96,7 +100,7 @@ def extract_features(
     Raises:
         RunError: the file cannot be written.
     """
-    batches = EpochBatches(len(clips), batch_size)
+    batches = EpochBatches(len(clips), batch_size, shared=False)
     shape: tuple[int, ...] = ()
     rows = np.full(len(clips), -1, dtype=np.int64)
     written = 0

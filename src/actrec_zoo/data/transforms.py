@@ -60,6 +60,7 @@ class ClipTransform:
     Attributes:
         deterministic: whether nothing of this is random.
         least: that of the resize.
+        size: side of the square in pixels.
 
     Raises:
         ConfigError: an augmentation does not exist.
@@ -76,6 +77,7 @@ class ClipTransform:
         resized = replace(spec, resize=None) if RESIZE in augment else spec
         resize = Resize(_sides(resized, margin=CROP in augment), spec.interpolation)
         self.least = resize.least
+        self.size = spec.size
         self._apply = v2.Compose([resize, v2.RandomCrop(spec.size) if CROP in augment else v2.CenterCrop(spec.size)])
 
     def __call__(self, frames: Tensor, key: tuple[int, int, int]) -> Tensor:

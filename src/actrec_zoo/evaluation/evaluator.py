@@ -88,6 +88,21 @@ class Evaluator(Protocol):
         """The report on all that was added."""
 
 
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluator has gathered.
+
+    Attributes:
+        probabilities: float64[N, K], sums over the clips of each video.
+        sums: float64[N, 4], clips, top-1 hits, top-5 hits and loss of each video.
+        failures: by row.
+    """
+
+    probabilities: NDArray[np.float64]
+    sums: NDArray[np.float64]
+    failures: Mapping[int, Failure]
+
+
 class VideoEvaluator:
     """The evaluator of the zoo.
 
@@ -127,6 +142,18 @@ class VideoEvaluator:
     def fail(self, failure: Failure) -> None:
         """See `Evaluator.fail`."""
         self._failures.setdefault(self._row[failure.video], failure)
+
+    def scores(self) -> Scores:
+        """What was gathered so far."""
+        return Scores(self._probabilities, self._sums, self._failures)
+
+    def merge(self, parts: Sequence[Scores]) -> None:
+        """Take the scores of several evaluators, which saw different clips of the same videos, for one's own."""
+        if len(parts) == 1:
+            return
+        self._probabilities = np.sum([part.probabilities for part in parts], axis=0)
+        self._sums = np.sum([part.sums for part in parts], axis=0)
+        self._failures = {row: failure for part in parts for row, failure in part.failures.items()}
 
     def compute(self) -> EvalReport:
         """See `Evaluator.compute`."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, make_loader
 from actrec_zoo.data.features import FeatureDataset
@@ -35,7 +36,7 @@ def run_evaluation(
     track: Track[Batch] = no_progress,
     check: Callable[[], None] = lambda: None,
 ) -> EvalReport:
-    """Evaluate every clip of `data`, once.
+    """Evaluate every clip of `data`, once; several processes share the clips, and each gets the whole report.
 
     Args:
         model: left in evaluation mode.
@@ -62,4 +63,5 @@ def run_evaluation(
             with autocast(model.device, precision):
                 logits = forward(batch.to(model.device).inputs)
             evaluator.update(batch.videos, batch.views, logits, batch.labels)
+    evaluator.merge(distributed.collect(evaluator.scores()))
     return evaluator.compute()

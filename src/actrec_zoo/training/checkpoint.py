@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.optim import Optimizer
 
+from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.data.dataset import Failure
 from actrec_zoo.errors import RunError
@@ -50,10 +51,11 @@ class Checkpoints(Callback):
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Save the weights if the epoch is the best so far, then the state that says so, then the history."""
-        if state.best is state.history[-1]:
+        if distributed.is_first() and state.best is state.history[-1]:
             write_weights(self._folder / BEST, state.answering.net.state_dict())
         save_checkpoint(self._folder / LAST, state)
-        write_history(self._run / HISTORY, state.history)
+        if distributed.is_first():
+            write_history(self._run / HISTORY, state.history)
 
     def on_checkpoint(self, state: TrainingState) -> None:
         """Save the state in the middle of an epoch."""
@@ -65,11 +67,14 @@ class Checkpoints(Callback):
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
-    """Write the state of a run.
+    """Write the state of a run; of several processes the first one does, and all have to ask.
 
     Raises:
         RunError: the file cannot be written; the one before it is left as it was.
     """
+    running = state.running.save()
+    if not distributed.is_first():
+        return
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in state.model.net.state_dict().items()}
     tensors |= _optimizer_tensors(state.optimizer)
     if state.ema is not None:
@@ -80,7 +85,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "step": state.step,
         "steps": state.steps,
         "seconds": state.seconds,
-        "running": state.running.save(),
+        "running": running,
         "scaler": state.scaler.state_dict() if state.scaler is not None else None,
         "history": [asdict(record) for record in state.history],
         "best": asdict(state.best) if state.best else None,

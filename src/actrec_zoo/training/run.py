@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, TrainConfig, flatten
 from actrec_zoo.data.layouts import read_csv
@@ -103,17 +104,18 @@ class RunFolder:
             RunError: the folder cannot be made, or another run has made it in the meantime.
         """
         if self.fresh:
-            _make(self.path)
+            distributed.from_first(lambda: _make(self.path))
         try:
             yield
         except InterruptedRun:
             raise
         except Exception:
-            if self.fresh and not self.has_checkpoint:
+            if distributed.is_first() and self.fresh and not self.has_checkpoint:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
         finally:
-            shutil.rmtree(self.features, ignore_errors=True)
+            if distributed.is_first():
+                shutil.rmtree(self.features, ignore_errors=True)
 
     def settings(self) -> Layer:
         """The settings that an earlier process began this run with.

@@ -13,6 +13,7 @@ from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
+from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import Failure
@@ -51,18 +52,19 @@ class Running:
         self._sums += clips * torch.stack((torch.ones_like(loss), loss, top1)).detach()
 
     def means(self) -> tuple[float, float]:
-        """Loss and top-1 so far."""
-        clips, loss, top1 = self._sums.tolist()
+        """Loss and top-1 so far, over all processes."""
+        clips, loss, top1 = self.save()
         return loss / max(clips, 1), top1 / max(clips, 1)
 
     def save(self) -> list[float]:
-        """The sums as plain numbers."""
-        values: list[float] = self._sums.tolist()
+        """The sums over all processes as plain numbers."""
+        values: list[float] = distributed.total(self._sums).tolist()
         return values
 
     def restore(self, values: list[float]) -> None:
-        """Go on from saved sums."""
-        self._sums.copy_(torch.tensor(values))
+        """Go on from saved sums, which the first process holds."""
+        if distributed.is_first():
+            self._sums.copy_(torch.tensor(values))
 
 
 @dataclass
@@ -191,8 +193,8 @@ class InterruptFlag:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if the flag is set."""
-        if self.set:
+        """Raise KeyboardInterrupt if the flag is set, in this process or in another one."""
+        if distributed.any_of(self.set):
             raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:

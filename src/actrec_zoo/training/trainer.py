@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
+from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import Batch, EpochBatches, Failure, make_loader
@@ -156,6 +157,8 @@ class _Loop:
             raise
         for failed in report.failures:
             self._note_failed_path(failed["path"], failed["error"])
+        for failure in itertools.chain.from_iterable(distributed.collect(list(state.failures.values()))):
+            self.note_failure(failure)
         loss, top1 = state.running.means()
         val_loss = report.video.loss if report.video.loss is not None else math.inf
         if math.isnan(val_loss):
@@ -193,13 +196,16 @@ class _Loop:
     def _take(self, batch: Batch, part: int) -> None:
         """Train on a part of a batch; what of it cannot be read is noted."""
         state = self._state
+        device, last = state.model.device, part == self._batches.parts - 1
         for failure in batch.failures:
             self.note_failure(failure)
         if not len(batch):
+            self._update.add_nothing(self._train.blank(device), last=last)
             return
-        on_device = self._train.augment(batch.to(state.model.device))
-        torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step, part)))
-        self._update.add(on_device, of=self._batches.size(state.step))
+        on_device = self._train.augment(batch.to(device))
+        number = part * distributed.size() + distributed.rank()
+        torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step, number)))
+        self._update.add(on_device, of=self._batches.size(state.step), last=last)
 
     def _end_step(self, started: float) -> None:
         state, every = self._state, self._state.config.checkpoint_steps
@@ -248,16 +254,14 @@ class _Loop:
 
 
 def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Accelerator:
-    """accelerate for one process on the device of the model.
+    """accelerate on the device of the model.
 
     Raises:
-        ConfigError: several processes were launched.
+        ConfigError: accelerate chose another device.
     """
-    AcceleratorState._reset_state(reset_partial_state=True)  # it remembers the device of an earlier run
+    AcceleratorState._reset_state(reset_partial_state=distributed.size() == 1)  # it remembers an earlier run's device
     mixed = "no" if precision == "fp32" else precision
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
     if accelerator.device.type != device.type:
         raise ConfigError(f"accelerate chose {accelerator.device.type} where {device.type} was asked for")
-    if accelerator.num_processes > 1:
-        raise ConfigError("training runs in one process: start it without `accelerate launch` or `torchrun`")
     return accelerator

@@ -1,10 +1,13 @@
 """One update of the weights: forward and backward over the parts of a batch, then the optimizer's step."""
 
+from contextlib import nullcontext
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.data.dataset import Batch
 from actrec_zoo.data.features import FeatureDataset
@@ -65,20 +68,32 @@ class Update:
         self._objective = objective
         self._not_finite = torch.tensor(_NONE, device=state.model.device)
 
-    def add(self, batch: Batch, of: int) -> None:
+    def add(self, batch: Batch, of: int, *, last: bool) -> None:
         """Add the gradient of a part of a batch.
 
         Args:
             batch: on the device; may not be empty.
             of: clips of the whole batch.
+            last: whether it is the last part, after which the processes exchange gradients.
         """
-        with self._accelerator.autocast():
-            loss, figures = self._objective(self._network, batch)
-        self._accelerator.backward(loss * (len(batch) / of))
+        share = len(batch) * distributed.size() / of  # gradients are averaged over the processes
+        loss, figures = self._backward(batch, share, last=last)
         value = loss.detach().float()
         bad = ~value.isfinite() & (self._not_finite == _NONE)
         self._not_finite = torch.where(bad, self._state.step, self._not_finite)
         self._state.running.add(len(batch), value, figures.get("top1", torch.zeros_like(value)))
+
+    def add_nothing(self, blank: Batch, *, last: bool) -> None:
+        """Take part in the exchange of gradients without a clip of one's own; alone, nothing happens."""
+        if distributed.size() > 1:
+            self._backward(blank, 0.0, last=last)
+
+    def _backward(self, batch: Batch, share: float, *, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        with nullcontext() if last else self._accelerator.no_sync(self._network):
+            with self._accelerator.autocast():
+                loss, figures = self._objective(self._network, batch)
+            self._accelerator.backward(loss * share)
+        return loss, figures
 
     def apply(self) -> None:
         """Let the optimizer step, and begin the next batch."""

@@ -1,0 +1,150 @@
+"""What a step does, however it is computed: in parts, clipped, averaged, in mixed precision."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+import actrec_zoo
+from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
+from actrec_zoo.training.state import Callback, TrainingState
+from tests.training.test_trainer import TINY, rows
+
+NO_BATCH_STATISTICS: dict[str, Any] = TINY | {"trainable": ("backbone.?.0.weight", "backbone.?.3.weight", "@head")}
+
+
+class Watch(Callback):
+    """Keeps the weights after every step."""
+
+    def __init__(self) -> None:
+        self.weights: list[dict[str, Tensor]] = []
+
+    def on_start(self, state: TrainingState) -> None:
+        self.on_step(state)
+
+    def on_step(self, state: TrainingState) -> None:
+        self.weights.append({name: p.detach().clone() for name, p in state.model.net.named_parameters()})
+
+
+class RaiseAt(Callback):
+    """Fails, or sends a signal, after so many steps."""
+
+    def __init__(self, steps: int, number: int | None = None) -> None:
+        self.left = steps
+        self.number = number
+
+    def on_step(self, state: TrainingState) -> None:
+        self.left -= 1
+        if self.left == 0 and self.number is not None:
+            signal.raise_signal(self.number)
+        elif self.left == 0:
+            raise OSError("the machine is gone")
+
+
+def last(run: Path) -> dict[str, Tensor]:
+    return load_file(run / "checkpoints" / "last.safetensors")
+
+
+@pytest.mark.parametrize("parts", [2, 3, 9])
+def test_parts_of_a_batch_make_the_same_step(squares: Path, tmp_path: Path, parts: int) -> None:
+    whole, divided = (
+        actrec_zoo.train(
+            "tiny_conv3d", squares, out=tmp_path / str(n), epochs=2, **NO_BATCH_STATISTICS | {"accumulate": n}
+        )
+        for n in (1, parts)
+    )
+    first, second = last(whole.path), last(divided.path)
+    for name in first:
+        assert torch.allclose(first[name], second[name], atol=1e-5), name
+    for one, other in zip(whole.result.history, divided.result.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, abs=1e-5) and one.train_top1 == other.train_top1
+
+
+def test_the_moving_average_is_what_is_validated_and_kept(squares: Path, tmp_path: Path) -> None:
+    watch = Watch()
+    run = actrec_zoo.train(
+        "tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[watch], ema=0.5, lr=0.1, **TINY
+    )
+    average = watch.weights[1]
+    for weights in watch.weights[2:]:
+        average = {name: 0.5 * average[name] + 0.5 * weights[name] for name in average}
+    kept = run.model.net.state_dict()
+    for name, expected in average.items():
+        assert torch.allclose(kept[name], expected, atol=1e-6), name
+    assert not torch.equal(kept["head.classifier.weight"], watch.weights[-1]["head.classifier.weight"])
+    report = actrec_zoo.evaluate(run.path, squares, split="val", workers=0, device="cpu")
+    assert report["video"]["loss"] == pytest.approx(run.result.best.val_loss, abs=1e-6)
+
+
+def test_the_gradient_is_no_longer_than_allowed(squares: Path, tmp_path: Path) -> None:
+    watch = Watch()
+    settings = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "lr": 1.0, "clip_grad": 1e-3}
+    settings |= {"schedule": "constant", "warmup_epochs": 0}
+    actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[watch], **TINY | settings)
+    for before, after in zip(watch.weights, watch.weights[1:], strict=False):
+        moved = torch.cat([(after[name] - before[name]).flatten() for name in before]).norm()
+        assert 0.9e-3 < moved <= 1.001e-3
+
+
+def test_mixed_precision_trains_the_same_model_a_little_less_exactly(squares: Path, tmp_path: Path) -> None:
+    exact, mixed = (
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / name, epochs=1, **TINY | {"precision": name})
+        for name in ("fp32", "bf16")
+    )
+    first, second = exact.result.last.train_loss, mixed.result.last.train_loss
+    assert first != second and first == pytest.approx(second, rel=0.02)
+    assert all(t.dtype != torch.bfloat16 for t in mixed.model.net.state_dict().values())
+    with pytest.raises(ConfigError, match="fp16 needs a GPU"):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "fp16", **TINY | {"precision": "fp16"})
+    assert not (tmp_path / "fp16").exists()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.slow
+def test_a_compiled_network_trains_to_the_same_weights(squares: Path, tmp_path: Path) -> None:
+    plain, compiled = (
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / str(on), epochs=1, **TINY | {"compile": on})
+        for on in (False, True)
+    )
+    weights = compiled.model.net.state_dict()
+    for name, expected in plain.model.net.state_dict().items():
+        assert torch.allclose(weights[name], expected, atol=1e-4), name
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "accumulate": 2, "clip_grad": 1.0}, {"optimizer": "adam"}])
+@pytest.mark.parametrize("number", [None, signal.SIGTERM])
+def test_a_run_that_was_stopped_within_an_epoch_ends_in_the_same_bytes(
+    squares: Path, tmp_path: Path, settings: dict[str, Any], number: int | None
+) -> None:
+    every = TINY | settings | {"checkpoint_steps": 3, "epochs": 2}
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", **every)
+    with pytest.raises(InterruptedRun if number else OSError):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", callbacks=[RaiseAt(8, number)], **every)
+    assert (tmp_path / "cut" / "checkpoints" / "last.safetensors").is_file()
+    cut = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True)
+    assert (cut.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    first, second = last(whole.path), last(cut.path)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert rows(cut.path) == rows(whole.path)
+
+
+def test_a_loss_that_is_no_number_names_the_step_and_keeps_the_checkpoint_before(squares: Path, tmp_path: Path) -> None:
+    class Explode(Callback):
+        def on_step(self, state: TrainingState) -> None:
+            if state.epoch == 1 and state.step == 2:
+                with torch.no_grad():
+                    next(state.model.net.parameters()).fill_(torch.nan)
+
+    with pytest.raises(RunError, match=r"not a number in epoch 2, step 3 \((left|right)/clip\d+, .*clip_grad"):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=3, callbacks=[Explode()], **TINY)
+    kept = last(tmp_path / "run")
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+    again = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", resume=True)
+    assert again.result.last.epoch == 3
