@@ -2,6 +2,7 @@ import os
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from actrec_zoo.data.manifest import Entry, Manifest, PackedStrings
@@ -36,7 +37,7 @@ def test_classes_are_sorted_and_videos_keep_their_order(manifest: Manifest) -> N
     assert manifest.classes == ("jump", "run")
     assert manifest.labels.tolist() == [1, 0, 1]
     assert [manifest.entry(i) for i in range(len(manifest))] == list(ENTRIES)
-    assert manifest.groups.tolist() == [1, 0, -1]
+    assert manifest.groups.tolist() == [0, 1, -1]
     assert manifest.frames.tolist() == [-1, -1, -1]
     assert manifest.skipped == {"other file": 2}
 
@@ -47,7 +48,7 @@ def test_no_entries_is_an_error_that_says_what_is_expected(tmp_path: Path) -> No
 
 
 def test_groups_are_set_for_some_videos_and_kept_for_the_others(manifest: Manifest) -> None:
-    grouped = manifest.with_groups({2: "beach", 1: ""})
+    grouped = manifest.with_groups(np.array([2, 1]), ["beach", ""])
     assert [grouped.entry(i).group for i in range(3)] == ["park", "gym", "beach"]
     assert grouped.labels.tolist() == manifest.labels.tolist()
 

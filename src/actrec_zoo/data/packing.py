@@ -174,7 +174,7 @@ def _write_frames(folder: Path, manifest: Manifest, parts: _Parts, workers: int,
     sizes = np.zeros((len(manifest), 2), np.int64)
     loader = DataLoader(parts, batch_size=None, num_workers=workers, worker_init_fn=begin_worker, collate_fn=_as_it_is)
     with (folder / FRAMES_FILE).open("wb") as file:
-        writer = _Writer(file, manifest.frames.copy(), sizes, dict(manifest.errors), nothing, nothing.copy())
+        writer = _Writer(file, manifest.frames.astype(np.int64), sizes, dict(manifest.errors), nothing, nothing.copy())
         for part in cast("Iterator[_Part]", track(loader, len(parts), "Packing")):
             writer.add(part)
         file.flush()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,7 +46,7 @@ def run_evaluation(
         check: called for every batch; may raise to stop.
     """
     model.eval()
-    evaluator = VideoEvaluator(model.labels, data.videos, data.manifest.labels[data.videos], metrics)
+    evaluator = VideoEvaluator(model.labels, data.videos, data.manifest.labels[data.videos].astype(np.int64), metrics)
     for failure in data.failures:
         evaluator.fail(failure)
     batches = EpochBatches(len(data), batch_size)
