@@ -48,7 +48,7 @@ def test_no_entries_is_an_error_that_says_what_is_expected(tmp_path: Path) -> No
 
 
 def test_groups_are_set_for_some_videos_and_kept_for_the_others(manifest: Manifest) -> None:
-    grouped = manifest.with_groups(np.array([2, 1]), ["beach", ""])
+    grouped = manifest.with_groups(np.array([2, 1]), PackedStrings(["beach", ""]))
     assert [grouped.entry(i).group for i in range(3)] == ["park", "gym", "beach"]
     assert grouped.labels.tolist() == manifest.labels.tolist()
 

@@ -179,13 +179,12 @@ class Manifest:
             return None
         return Span(start, float(self.spans[index, 1]), bool(self.spans_in_seconds[index]))
 
-    def with_groups(self, videos: IntArray, names: Iterable[str]) -> Manifest:
+    def with_groups(self, videos: IntArray, names: PackedStrings) -> Manifest:
         """The same videos with the groups of some of them set; an empty name leaves a video in the group it is in."""
-        both = PackedStrings(itertools.chain(self.group_names, names))
-        places = np.arange(len(self.group_names), len(both))
-        there = both.lengths(places) > 0
-        numbers = self.groups.astype(np.int64)
-        numbers[videos[there]] = places[there]
+        named = np.flatnonzero(names.lengths())
+        both = PackedStrings(itertools.chain(self.group_names, names.take(named)))
+        numbers = self.groups.copy()
+        numbers[videos[named]] = np.arange(len(self.group_names), len(both))
         groups, group_names = _number_afresh(both, numbers)
         return dataclasses.replace(self, groups=groups, group_names=group_names)
 

@@ -7,9 +7,10 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from actrec_zoo.data.layouts import read_csv
 from actrec_zoo.data.manifest import SPLIT_NAMES, Entry, IntArray, Manifest
@@ -89,11 +90,18 @@ def refuse_leaks(manifest: Manifest, splits: Splits, where: str, *, allow: bool 
 def find_leaks(manifest: Manifest, splits: Splits) -> Iterator[Leak]:
     """Every video, and every group, that two splits share."""
     for (first, ours), (second, theirs) in itertools.combinations(splits.items(), 2):
-        for video in np.intersect1d(ours, theirs).tolist():
+        for video in _in_both(ours, theirs, len(manifest)).tolist():
             yield Leak("video", manifest.paths[video], first, second)
-        groups = np.intersect1d(manifest.groups[ours], manifest.groups[theirs])
-        for name in sorted(manifest.group_names.take(groups[groups >= 0])):
+        groups = _in_both(manifest.groups[ours] + 1, manifest.groups[theirs] + 1, len(manifest.group_names) + 1)
+        for name in sorted(manifest.group_names.take(groups[groups > 0] - 1)):
             yield Leak("source group", name, first, second)
+
+
+def _in_both(ours: NDArray[Any], theirs: NDArray[Any], limit: int) -> IntArray:
+    """The numbers below a limit that are among both."""
+    there = np.zeros((2, limit), dtype=bool)
+    there[0, ours] = there[1, theirs] = True
+    return np.flatnonzero(there.all(axis=0))
 
 
 def _write_rows(entries: Iterable[Entry], file: Path) -> None:
