@@ -10,32 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, read_data, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
-from actrec_zoo.data.allocation import make_splits
 from actrec_zoo.data.dataset import ClipDataset
-from actrec_zoo.data.features import extract_features
-from actrec_zoo.data.grouping import group_by
 from actrec_zoo.data.layouts import data_name
-from actrec_zoo.data.manifest import IntArray, Manifest
-from actrec_zoo.data.probe import Track, no_progress, probe
-from actrec_zoo.data.rates import warn_of_unknown_rates, with_rates
+from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.sampling import ClipSampler
-from actrec_zoo.data.spans import cut_to_spans
-from actrec_zoo.data.splits import Splits, read_splits
-from actrec_zoo.data.stated import stated_splits, with_validation
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
-from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
-from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
+from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
+from actrec_zoo.evaluation.inference import run_evaluation
 from actrec_zoo.evaluation.plots import plot_confusion, plot_history
 from actrec_zoo.files import require_folder, write_json, write_text
 from actrec_zoo.fitting import check_fit
@@ -43,15 +33,14 @@ from actrec_zoo.hub import store
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
+from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
-from actrec_zoo.spec import InputSpec
+from actrec_zoo.training.caching import with_features
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
-from actrec_zoo.training.parameters import only_head_trains, parameter_groups, set_trainable, set_training_mode
+from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback
 from actrec_zoo.training.trainer import TrainResult
-
-EvalSplit = Literal["train", "val", "test", "all"]
 
 _log = logging.getLogger(__name__)
 
@@ -100,14 +89,16 @@ def train(
     _check_network(registered, resolved.config)
     if not folder.has_checkpoint:
         check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
-    manifest, splits = _training_data(resolved.config, resolved.config.input_of(registered.spec), folder, track)
+    files = folder.splits if folder.has_checkpoint else resolved.config.splits
+    wanted = resolved.config.input_of(registered.spec)
+    manifest, splits = training_data(resolved.config, wanted, Path(files) if files else None, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
-    clips = _clip_datasets(resolved.config, classifier, manifest, splits)
+    clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
     with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
         told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
-        fit_on = _with_features(resolved.config, classifier, clips, folder, track)
+        fit_on = with_features(resolved.config, classifier, clips, folder.features, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         folder.finish()
         _describe(folder, result)
@@ -157,9 +148,9 @@ def evaluate(
     if folder is not None:
         require_folder(folder)
     manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
-    manifest = _probed(manifest, classifier.input, track)
+    manifest = probed(manifest, classifier.input, track)
     files = _splits_folder(splits, home) if splits or split != "all" else None
-    manifest, videos = _part(manifest, split, files, allow_leak=splits is None)
+    manifest, videos = part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
     was_on = classifier.device
     clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
     report = run_evaluation(
@@ -228,53 +219,6 @@ def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
     parameter_groups(net, model.spec, config.lr_factors)
 
 
-def _probed(manifest: Manifest, spec: InputSpec, track: Track[Any]) -> Manifest:
-    """The manifest with frame counts, of the parts that its entries are, and with frame rates where clips need them."""
-    counted = cut_to_spans(probe(manifest, track), track)
-    if not spec.fps:
-        return counted
-    rated = with_rates(counted, track)
-    warn_of_unknown_rates(rated)
-    return rated
-
-
-def _training_data(
-    config: TrainConfig, spec: InputSpec, folder: RunFolder, track: Track[Any]
-) -> tuple[Manifest, Splits]:
-    manifest = read_data(config.data, config.data_format, config.classes)
-    files = folder.splits if folder.has_checkpoint else (Path(config.splits) if config.splits else None)
-    if len(manifest.classes) < 2:
-        raise DataError(f"{config.data} has one class, {manifest.classes[0]!r}: a classifier needs at least two")
-    splits: Splits
-    if files is not None:
-        manifest, splits = read_splits(files, manifest, allow_leak=config.allow_leak)
-        _require_training_splits(files, manifest, splits)
-    elif stated := stated_splits(manifest, allow_leak=config.allow_leak):
-        splits = with_validation(manifest, stated, config.ratios, config.seed)
-        _require_training_splits(manifest.root, manifest, splits)
-    else:
-        manifest = group_by(manifest)
-        splits = make_splits(manifest, config.ratios, config.seed)
-    _describe_data(manifest, splits)
-    return _probed(manifest, spec, track), splits
-
-
-def _describe_data(manifest: Manifest, splits: Splits) -> None:
-    parts = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
-    _log.info("%s: %d videos in %d classes (%s)", manifest.root, len(manifest), len(manifest.classes), parts)
-    if manifest.skipped:
-        _log.info("passed over: %s", ", ".join(f"{count} {kind}" for kind, count in manifest.skipped.items()))
-
-
-def _require_training_splits(files: Path, manifest: Manifest, splits: Splits) -> None:
-    for name in ("train", "val"):
-        if name not in splits or not len(splits[name]):
-            raise DataError(f"{files} has no videos for {name}: training needs train and val")
-    untrained = set(range(len(manifest.classes))) - set(manifest.labels[splits["train"]].tolist())
-    if untrained:
-        raise DataError(f"{files}: train has no video of class {manifest.classes[min(untrained)]!r}")
-
-
 def _initial_model(
     model: RegisteredModel, config: TrainConfig, folder: RunFolder, labels: Sequence[str]
 ) -> VideoClassifier:
@@ -294,58 +238,6 @@ def _initial_model(
     if continued:
         load_model(folder.last_checkpoint, classifier)
     return classifier
-
-
-def _clip_datasets(
-    config: TrainConfig, model: VideoClassifier, manifest: Manifest, splits: Splits
-) -> tuple[ClipDataset, ClipDataset]:
-    spec = model.input
-    sampler = ClipSampler(config.sampling, spec.frames, spec.stride, spec.views, spec.fps)
-    train_clips = ClipDataset(manifest, splits["train"], sampler, ClipTransform(spec, config.augment), config.seed)
-    val_clips = ClipDataset(manifest, splits["val"], ClipSampler.for_evaluation(spec), ClipTransform(spec))
-    return train_clips, val_clips
-
-
-def _with_features(
-    config: TrainConfig,
-    model: VideoClassifier,
-    clips: tuple[ClipDataset, ClipDataset],
-    folder: RunFolder,
-    track: Track[Any],
-) -> tuple[TrainingData, TrainingData]:
-    """Run a frozen backbone once where the settings allow it."""
-    obstacle = _obstacle_to_caching(model, clips[0])
-    if config.cache_features == "on" and obstacle:
-        raise ConfigError(f"cache_features=on is not possible: {obstacle}")
-    if config.cache_features == "off" or obstacle or not all(len(part) for part in clips):
-        return clips
-
-    @torch.inference_mode()
-    def compute(inputs: Tensor) -> Tensor:
-        return model.forward_features(model.preprocess(inputs))
-
-    set_training_mode(model)
-    first, second = (
-        extract_features(
-            part,
-            compute,
-            folder.features / f"{name}.f32",
-            batch_size=config.batch_size,
-            device=model.device,
-            workers=config.workers or 0,
-            track=track,
-        )
-        for name, part in zip(("train", "val"), clips, strict=True)
-    )
-    return first, second
-
-
-def _obstacle_to_caching(model: VideoClassifier, clips: ClipDataset) -> str:
-    if not only_head_trains(model.net, model.spec):
-        return "more than the head trains"
-    if not clips.deterministic:
-        return "the training clips differ from epoch to epoch (random sampling or augmentation)"
-    return ""
 
 
 @contextmanager
@@ -373,35 +265,6 @@ def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> 
     return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
 
 
-def _splits_folder(splits: str | Path | None, home: Path | None) -> Path | None:
-    """Split files asked for, or the run's own."""
-    if splits is not None:
-        return Path(splits)
-    own = home / "splits" if home is not None else None
-    return own if own is not None and own.is_dir() else None
-
-
-def _part(manifest: Manifest, split: EvalSplit, files: Path | None, *, allow_leak: bool) -> tuple[Manifest, IntArray]:
-    """The videos of one split, of split files or as the data set states it; `all` without files are all videos.
-
-    A run that was allowed to leak is evaluated on its own splits, with a warning.
-    """
-    found: Splits | None
-    if files is not None:
-        manifest, found = read_splits(files, manifest, allow_leak=allow_leak)
-    elif split == "all":
-        return manifest, np.arange(len(manifest))
-    else:
-        found = stated_splits(manifest, allow_leak=allow_leak)
-    if found is None:
-        raise DataError(f"the model has no splits of its own: give --splits DIR, or --split all instead of {split}")
-    if split == "all":
-        return manifest, np.unique(np.concatenate(list(found.values())))
-    if split not in found or not len(found[split]):
-        raise DataError(f"{files or manifest.root} has no videos for {split}")
-    return manifest, found[split]
-
-
 def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit, seen: int | None) -> dict[str, Any]:
     """What the figures were measured with."""
     return {
@@ -415,3 +278,11 @@ def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit, seen: 
         "crop": "center",
         **model.input.to_dict(),
     }
+
+
+def _splits_folder(splits: str | Path | None, home: Path | None) -> Path | None:
+    """Split files asked for, or the run's own."""
+    if splits is not None:
+        return Path(splits)
+    own = home / "splits" if home is not None else None
+    return own if own is not None and own.is_dir() else None

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
-MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers"})
+MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers", "profile"})
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
 
@@ -53,6 +53,7 @@ class TrainConfig(BaseModel):
         views: clips a video under `uniform` sampling; None takes the model's.
         sampling: training clips: `blocks`, `random` or `uniform`.
         augment: augmentations by name, in order.
+        flip_labels: classes that change places when a clip is mirrored by `horizontal_flip`.
         cache_features: run a frozen backbone once and train on its features; `auto` does so where it can.
         objective: what a step computes.
         trainer: the training loop.
@@ -61,6 +62,7 @@ class TrainConfig(BaseModel):
         workers: decoding processes; None takes one a core but one, at most 8.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
+        profile: measure how long training waits for data.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -95,6 +97,7 @@ class TrainConfig(BaseModel):
     views: int | None = Field(None, ge=1)
     sampling: Literal["blocks", "random", "uniform"] = "random"
     augment: tuple[str, ...] = ()
+    flip_labels: dict[str, str] = {}
     cache_features: Literal["auto", "on", "off"] = "auto"
     objective: str = "classification"
     trainer: str = "default"
@@ -102,6 +105,7 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int | None = Field(None, ge=0)
     threads: int | None = Field(None, ge=1)
+    profile: bool = False
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, fps, size, views and way of sampling."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -397,6 +398,17 @@ def test_a_full_disk_before_the_first_checkpoint_leaves_nothing(
     outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", small_disk / "run", *ONCE)
     assert_refused(outcome, "cannot write", "Free some space")
     assert list(small_disk.iterdir()) == [ballast]
+
+
+def test_the_share_of_time_that_was_waited_for_data(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    command = ("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", "--epochs", "2", "--size", "32")
+    code, out, _ = invoke(*command, "--profile")
+    assert code == 0
+    shares = re.findall(r"waited for data: (\d+\.\d)% of the training steps \((\S+) of (\S+) s\)", out)
+    assert len(shares) == 2 and all(0 < float(share) <= 100 for share, _, _ in shares)
+    assert ("--workers" in out) == any(float(share) > 10 for share, _, _ in shares)
+    code, out, _ = invoke(*command[:4], "--out", tmp_path / "other", *command[6:])
+    assert code == 0 and "waited" not in out
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(squares: Path, tmp_path: Path) -> None:

@@ -11,13 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from actrec_zoo.data.augmentation import Augmentation
 from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, Failure, make_loader
 from actrec_zoo.data.decode import open_source
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.probe import probe
 from actrec_zoo.data.sampling import ClipSampler, TrainSampling
-from actrec_zoo.data.transforms import AUGMENTATIONS, ClipTransform
+from actrec_zoo.data.transforms import AUGMENTATIONS, ClipTransform, normalize
 from actrec_zoo.errors import DataError
 from actrec_zoo.spec import InputSpec
 from tests.conftest import numbered_frames, write_frames, write_video
@@ -27,7 +28,8 @@ SPEC = InputSpec(frames=4, size=16)
 
 def make_dataset(manifest: Manifest, mode: TrainSampling = "blocks", augment: tuple[str, ...] = ()) -> ClipDataset:
     videos = np.arange(len(manifest))
-    return ClipDataset(manifest, videos, ClipSampler(mode, SPEC.frames), ClipTransform(SPEC, augment), seed=3)
+    sampler, transform = ClipSampler(mode, SPEC.frames), ClipTransform(SPEC, augment)
+    return ClipDataset(manifest, videos, sampler, transform, seed=3, augmentation=Augmentation(augment))
 
 
 def run_epoch(dataset: ClipDataset, epoch: int, *, workers: int = 0, first: int = 0, size: int = 7) -> list[Batch]:
@@ -93,7 +95,7 @@ def test_data_without_videos_has_no_clips(manifest: Manifest) -> None:
     assert run_epoch(dataset, 0) == []
 
 
-@pytest.mark.parametrize("augment", [(), tuple(AUGMENTATIONS)])
+@pytest.mark.parametrize("augment", [(), AUGMENTATIONS])
 @pytest.mark.parametrize("mode", ["blocks", "random", "uniform"])
 def test_clips_are_a_function_of_seed_epoch_and_index(
     manifest: Manifest, mode: TrainSampling, augment: tuple[str, ...]
@@ -102,7 +104,7 @@ def test_clips_are_a_function_of_seed_epoch_and_index(
     backwards = {i: same.clip(i, 1).frames for i in reversed(range(len(same)))}
     assert all(torch.equal(dataset.clip(i, 1).frames, backwards[i]) for i in range(len(dataset)))
     changed = any(not torch.equal(dataset.clip(i, 2).frames, backwards[i]) for i in range(len(dataset)))
-    assert changed != dataset.deterministic
+    assert changed == (mode == "random" or "random_crop" in augment)
     assert dataset.deterministic == (mode != "random" and not augment)
 
 
@@ -116,12 +118,33 @@ def test_every_clip_comes_once_an_epoch_and_no_batch_is_dropped(manifest: Manife
 
 def test_workers_do_not_change_the_batches(manifest: Manifest) -> None:
     alone, helped = (
-        run_epoch(make_dataset(manifest, "random", tuple(AUGMENTATIONS)), 4, workers=workers) for workers in (0, 2)
+        run_epoch(make_dataset(manifest, "random", AUGMENTATIONS), 4, workers=workers) for workers in (0, 2)
     )
     for one, other in zip(alone, helped, strict=True):
         assert torch.equal(one.inputs, other.inputs)
         for name in ("labels", "videos", "views"):
             assert getattr(one, name).tolist() == getattr(other, name).tolist()
+        assert one.keys == other.keys
+
+
+def test_a_clip_is_augmented_the_same_in_any_batch(manifest: Manifest) -> None:
+    dataset = make_dataset(manifest, "random", AUGMENTATIONS)
+    batches = run_epoch(dataset, 4)
+    whole = all_inputs([dataset.augment(batch) for batch in batches])
+    alone = all_inputs([dataset.augment(batch) for batch in run_epoch(dataset, 4, size=1)])
+    assert torch.equal(whole, alone) and not torch.equal(whole, all_inputs(batches))
+    keys = [key for batch in batches for key in batch.keys]
+    assert sorted(keys) == [(4, index) for index in range(len(dataset))]
+
+
+@pytest.mark.parametrize("augment", [(), ("random_crop", "horizontal_flip")])
+def test_clips_lie_in_memory_as_they_were_decoded_all_the_way_to_the_network(
+    manifest: Manifest, augment: tuple[str, ...]
+) -> None:
+    dataset = make_dataset(manifest, "blocks", augment)
+    for workers in (0, 1):
+        batch = dataset.augment(run_epoch(dataset, 0, workers=workers)[0])
+        assert normalize(batch.inputs, SPEC).is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_workers_read_rightly_when_a_video_is_open_already(tmp_path: Path) -> None:

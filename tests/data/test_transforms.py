@@ -18,7 +18,7 @@ def clip(height: int = 60, width: int = 80, frames: int = 4) -> Tensor:
 
 
 @pytest.mark.parametrize("resize", [None, 32, 40, (32, 32), (40, 48), (32, 60)])
-@pytest.mark.parametrize("augment", [(), ("random_crop",), ("horizontal_flip", "rotation"), tuple(AUGMENTATIONS)])
+@pytest.mark.parametrize("augment", [(), ("random_crop",), AUGMENTATIONS])
 @pytest.mark.parametrize("shape", [(60, 80), (80, 60), (20, 33)])
 def test_every_clip_becomes_a_square_of_bytes(
     resize: int | tuple[int, int] | None, augment: tuple[str, ...], shape: tuple[int, int]
@@ -47,29 +47,19 @@ def test_length_of_the_shorter_side_keeps_the_aspect_ratio() -> None:
     assert frames[0, 0, 0].tolist() == list(range(16, 48))
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_augmentation_is_a_function_of_the_key(name: str) -> None:
-    transform = ClipTransform(SPEC, (name,))
+def test_the_random_crop_is_a_function_of_the_key() -> None:
+    transform = ClipTransform(SPEC, ("random_crop",))
     assert not transform.deterministic
     assert torch.equal(transform(clip(), (1, 2, 3)), transform(clip(), (1, 2, 3)))
     outcomes = {transform(clip(), key).numpy().tobytes() for key in np.ndindex(2, 3, 4)}
     assert len(outcomes) > 1
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
-def test_all_frames_of_a_clip_are_augmented_alike(name: str) -> None:
-    transform = ClipTransform(SPEC, (name,))
+def test_all_frames_of_a_clip_are_cropped_alike() -> None:
+    transform = ClipTransform(SPEC, ("random_crop",))
     for index in range(6):
         frames = transform(clip(), (0, 0, index))
         assert torch.equal(frames, frames[:1].expand_as(frames))
-
-
-def test_flip_mirrors_about_half_of_the_clips_and_changes_nothing_else() -> None:
-    plain, flipped = ClipTransform(SPEC), ClipTransform(SPEC, ("horizontal_flip",))
-    straight, mirrored = plain(clip(), (0, 0, 0)), plain(clip(), (0, 0, 0)).flip(-1)
-    seen = [flipped(clip(), (0, 0, index)) for index in range(100)]
-    assert all(torch.equal(frames, straight) or torch.equal(frames, mirrored) for frames in seen)
-    assert 30 < sum(torch.equal(frames, mirrored) for frames in seen) < 70
 
 
 def test_random_crop_moves_in_both_directions_also_where_the_resize_leaves_no_room() -> None:
@@ -96,7 +86,7 @@ def test_global_random_numbers_are_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    ClipTransform(SPEC, tuple(AUGMENTATIONS))(clip(), (0, 0, 0))
+    ClipTransform(SPEC, AUGMENTATIONS)(clip(), (0, 0, 0))
     with pytest.raises(ZeroDivisionError), seeded((1, 2)):
         torch.rand(7)
         raise ZeroDivisionError
@@ -104,7 +94,7 @@ def test_global_random_numbers_are_left_alone() -> None:
 
 
 def test_the_transform_does_not_depend_on_global_random_numbers() -> None:
-    transform = ClipTransform(SPEC, tuple(AUGMENTATIONS))
+    transform = ClipTransform(SPEC, AUGMENTATIONS)
     torch.manual_seed(1)
     first = transform(clip(), (0, 0, 0))
     torch.manual_seed(2)
@@ -117,8 +107,9 @@ def test_derived_seeds_differ_in_every_place_of_the_key() -> None:
     assert derive_seed((0, 0, 0)) == derive_seed((0, 0, 0)) < 2**63
 
 
-def test_no_augmentation_needs_no_random_numbers() -> None:
-    transform = ClipTransform(SPEC)
+@pytest.mark.parametrize("augment", [(), ("resize",), ("horizontal_flip", "rotation")])
+def test_without_a_random_crop_nothing_is_random(augment: tuple[str, ...]) -> None:
+    transform = ClipTransform(SPEC, augment)
     assert transform.deterministic
     assert torch.equal(transform(clip(), (0, 0, 0)), transform(clip(), (7, 8, 9)))
 

@@ -335,6 +335,32 @@ def test_a_step_schedule_shows_in_the_history(squares: Path, tmp_path: Path) -> 
     assert [record.lr for record in run.result.history] == pytest.approx([1, 0.1, 0.01])
 
 
+def test_nothing_is_mirrored_where_a_class_is_a_direction(
+    squares: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flip = TINY | {"augment": ("horizontal_flip",), "cache_features": "off", "sampling": "blocks"}
+    plain, left_out, paired = (
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / name, epochs=1, **flip | settings).result.last
+        for name, settings in (
+            ("plain", {"augment": ()}),
+            ("left out", {}),
+            ("paired", {"flip_labels": {"left": "right"}}),
+        )
+    )
+    assert left_out.train_loss == plain.train_loss != paired.train_loss
+    assert caplog.text.count("horizontal_flip is left out: a mirrored clip of class 'left'") == 1
+
+
+def test_mirrored_clips_of_paired_classes_are_learnt_as_the_other(squares: Path, tmp_path: Path) -> None:
+    settings = {"augment": ("horizontal_flip",), "flip_labels": {"left": "right"}, "sampling": "blocks"}
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=12, **TINY | settings)
+    assert run.result.best.val_top1 == 1.0
+    assert json.loads((run.path / "run.json").read_text())["config"]["flip_labels"] == {"left": "right"}
+    with pytest.raises(ConfigError, match="there is no class 'lft'"):
+        settings["flip_labels"] = {"lft": "right"}
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "other", epochs=1, **TINY | settings)
+
+
 def test_augmentations_by_name(squares: Path, tmp_path: Path) -> None:
     augment = ("random_crop", "horizontal_flip", "rotation")
     run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY | {"augment": augment})

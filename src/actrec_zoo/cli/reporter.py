@@ -5,7 +5,11 @@ from rich.progress import TaskID
 
 from actrec_zoo.cli.display import ProgressDisplay
 from actrec_zoo.data.dataset import Failure
+from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.state import Callback, TrainingState
+
+_MUCH = 0.1
+_ADVICE = "more --workers may help, or decoding once: see `actrec-zoo data pack --help`"
 
 
 class Reporter(Callback):
@@ -55,3 +59,11 @@ class Reporter(Callback):
             f"top-1 {record.train_top1:.4f}  val loss {record.val_loss:.4f} top-1 {record.val_top1:.4f}  "
             f"lr {record.lr:.2e}  {record.seconds:.1f} s{mark}"
         )
+        if state.wait is not None:
+            _report_wait(state.wait)
+
+
+def _report_wait(wait: DataWait) -> None:
+    click.echo(f"  waited for data: {wait.share:.1%} of the training steps ({wait.waited:.1f} of {wait.total:.1f} s)")
+    if wait.share > _MUCH:
+        click.echo(f"  {_ADVICE}")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int)
 @click.option("--device", metavar="auto|cpu|cuda|mps")
 @click.option("--workers", type=int, help="Decoding processes.")
+@click.option("--profile", is_flag=True, default=None, help="Print the share of time that was waited for data.")
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
 def command(
     model: str,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
+from actrec_zoo.data.augmentation import Augmentation
 from actrec_zoo.data.decode import Source, open_source
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.sampling import ClipSampler
@@ -25,12 +26,13 @@ Key = tuple[int, int]
 
 
 class Clip(NamedTuple):
-    """One clip: frames uint8[T, 3, S, S] (RGB), class index, video index of the manifest, number of the view."""
+    """One clip: frames uint8[T, 3, S, S] (RGB), class index, video index of the manifest, number of the view, key."""
 
     frames: Tensor
     label: int
     video: int
     view: int
+    key: Key
 
 
 class Failure(NamedTuple):
@@ -62,6 +64,7 @@ class Batch:
         labels: int64[B].
         videos: int64[B].
         views: int64[B].
+        keys: (epoch, index) of each clip.
         failures: videos whose clips are missing.
     """
 
@@ -69,6 +72,7 @@ class Batch:
     labels: Tensor
     videos: Tensor
     views: Tensor
+    keys: tuple[Key, ...] = ()
     failures: tuple[Failure, ...] = ()
 
     def __len__(self) -> int:
@@ -94,12 +98,19 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         manifest: with frame counts.
         videos: indices into the manifest.
         sampler: cuts videos into clips.
-        transform: resize, crop, augmentation.
+        transform: resize and crop.
         seed: of everything random.
+        augmentation: what `augment` does.
     """
 
     def __init__(
-        self, manifest: Manifest, videos: IntArray, sampler: ClipSampler, transform: ClipTransform, seed: int = 0
+        self,
+        manifest: Manifest,
+        videos: IntArray,
+        sampler: ClipSampler,
+        transform: ClipTransform,
+        seed: int = 0,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.manifest = manifest
         self.classes = manifest.classes
@@ -107,6 +118,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         self.sampler = sampler
         self.transform = transform
         self.seed = seed
+        self.augmentation = augmentation or Augmentation()
         self._ends = np.cumsum(sampler.clips_per_video(manifest.frames[videos], manifest.rates[videos]), dtype=np.int64)
         self._open: tuple[int, Source] | None = None
 
@@ -116,7 +128,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
     @property
     def deterministic(self) -> bool:
         """Whether every epoch sees the same pixels."""
-        return self.sampler.deterministic and self.transform.deterministic
+        return self.sampler.deterministic and self.transform.deterministic and not self.augmentation.names
 
     @property
     def failures(self) -> tuple[Failure, ...]:
@@ -145,7 +157,13 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         numbers = self.sampler.frame_numbers(length, view, key, rate)
         numbers = numbers + self.manifest.offsets[video]
         frames = self.transform(self._source(video).read(numbers), key)
-        return Clip(frames, int(self.manifest.labels[video]), video, view)
+        return Clip(frames, int(self.manifest.labels[video]), video, view, (epoch, index))
+
+    def augment(self, batch: Batch) -> Batch:
+        """A batch of these clips augmented on its device, each clip as (seed, epoch, index) says."""
+        keys = [(self.seed, *key) for key in batch.keys]
+        inputs, labels = self.augmentation(batch.inputs, batch.labels, keys)
+        return replace(batch, inputs=inputs, labels=labels)
 
     def __getitem__(self, key: Key) -> Clip | Failure:
         epoch, index = key
@@ -211,6 +229,7 @@ def collate(items: Sequence[Clip | Failure]) -> Batch:
         labels=torch.tensor([c.label for c in clips], dtype=torch.int64),
         videos=torch.tensor([c.video for c in clips], dtype=torch.int64),
         views=torch.tensor([c.view for c in clips], dtype=torch.int64),
+        keys=tuple(c.key for c in clips),
         failures=tuple(item for item in items if isinstance(item, Failure)),
     )
 

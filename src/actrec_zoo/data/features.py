@@ -53,7 +53,11 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         if self._rows[index] < 0:
             raise DataError(self._errors[video])
         features = torch.from_numpy(np.array(self._features[self._rows[index]]))
-        return Clip(features, int(self.manifest.labels[video]), video, view)
+        return Clip(features, int(self.manifest.labels[video]), video, view, (epoch, index))
+
+    def augment(self, batch: Batch) -> Batch:
+        """The batch as it is: features are those of the clips."""
+        return batch
 
     def __getitem__(self, key: Key) -> Clip | Failure:
         epoch, index = key

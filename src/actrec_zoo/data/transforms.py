@@ -1,6 +1,6 @@
-"""From decoded frames to the network's input: resize and crop on uint8, augmentation, normalisation."""
+"""From decoded frames to the network's input: resize and crop on uint8 where they are read, then normalisation."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -9,23 +9,22 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
+from actrec_zoo.data.augmentation import ON_DEVICE
 from actrec_zoo.data.frames import Size
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, Interpolation
 
-ROTATION_DEGREES = 15
 RANDOM_CROP_MARGIN = 8 / 7
 
-AUGMENTATIONS: dict[str, Callable[[InputSpec], v2.Transform]] = {
-    "random_crop": lambda spec: v2.RandomCrop(spec.size),
-    "horizontal_flip": lambda spec: v2.RandomHorizontalFlip(),
-    "rotation": lambda spec: v2.RandomRotation(ROTATION_DEGREES, InterpolationMode.BILINEAR),
-}
-"""Augmentations of the study by name; `random_crop` takes the place of the centre crop."""
-
 RESIZE = "resize"
-"""The study's plain resize, by name too: takes the place of the input's own and brings frames to the square as they
-are, whatever their proportions."""
+"""The study's plain resize, by name: takes the place of the input's own and brings frames to the square as they are,
+whatever their proportions."""
+
+CROP = "random_crop"
+"""Takes the place of the centre crop."""
+
+AUGMENTATIONS = (RESIZE, CROP, *ON_DEVICE)
+"""Names of all augmentations. The crop is drawn where the frames are read, so that the rest is never moved."""
 
 
 class Resize:
@@ -52,14 +51,14 @@ class Resize:
 
 
 class ClipTransform:
-    """Resize, crop and augmentation of one clip.
+    """Resize and crop of one clip.
 
     Args:
         spec: the input.
-        augment: `resize`, and names from `AUGMENTATIONS`, applied in their order.
+        augment: names from `AUGMENTATIONS`; those of `ON_DEVICE` are left to `Augmentation`.
 
     Attributes:
-        deterministic: whether nothing is random.
+        deterministic: whether nothing of this is random.
         least: that of the resize.
 
     Raises:
@@ -67,21 +66,17 @@ class ClipTransform:
     """
 
     def __init__(self, spec: InputSpec, augment: Sequence[str] = ()) -> None:
-        known = (RESIZE, *AUGMENTATIONS)
-        unknown = [name for name in augment if name not in known]
+        unknown = [name for name in augment if name not in AUGMENTATIONS]
         if unknown:
             raise ConfigError(
-                f"unknown augmentation {unknown[0]!r}.{did_you_mean(unknown[0], known)} There are {', '.join(known)}."
+                f"unknown augmentation {unknown[0]!r}.{did_you_mean(unknown[0], AUGMENTATIONS)} "
+                f"There are {', '.join(AUGMENTATIONS)}."
             )
-        self.deterministic = not set(augment) - {RESIZE}
+        self.deterministic = CROP not in augment
         resized = replace(spec, resize=None) if RESIZE in augment else spec
-        resize = Resize(_sides(resized, margin="random_crop" in augment), spec.interpolation)
+        resize = Resize(_sides(resized, margin=CROP in augment), spec.interpolation)
         self.least = resize.least
-        steps: list[Callable[[Tensor], Tensor]] = [resize]
-        steps += [AUGMENTATIONS[name](spec) for name in augment if name != RESIZE]
-        if "random_crop" not in augment:
-            steps.insert(1, v2.CenterCrop(spec.size))
-        self._apply = v2.Compose(steps)
+        self._apply = v2.Compose([resize, v2.RandomCrop(spec.size) if CROP in augment else v2.CenterCrop(spec.size)])
 
     def __call__(self, frames: Tensor, key: tuple[int, int, int]) -> Tensor:
         """Frames uint8[T, 3, h, w] to uint8[T, 3, S, S]; what is random is drawn from `key`, (seed, epoch, index).

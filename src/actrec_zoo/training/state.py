@@ -13,6 +13,7 @@ from torch.optim import Optimizer
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import Failure
+from actrec_zoo.training.profile import DataWait
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ class TrainingState:
         history: completed epochs.
         best: the best of them.
         failures: videos that could not be read so far, by video index.
+        wait: how long the current epoch waited for data; None where nobody asked.
     """
 
     model: VideoClassifier
@@ -90,6 +92,7 @@ class TrainingState:
     history: list[EpochRecord] = field(default_factory=list)
     best: EpochRecord | None = None
     failures: dict[int, Failure] = field(default_factory=dict)
+    wait: DataWait | None = None
 
 
 class Callback:

@@ -21,6 +21,7 @@ from actrec_zoo.errors import ConfigError, DataError, RunError
 from actrec_zoo.evaluation.inference import Forward, TrainingData, forward_of, run_evaluation
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import only_head_trains, parameter_groups, set_training_mode
+from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.schedule import lr_factor
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
 
@@ -79,6 +80,7 @@ class SupervisedTrainer:
         model, optimizer = accelerator.prepare(model, optimizer)
         batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed)
         state = TrainingState(model, optimizer, config, Running(model.device), steps=len(batches))
+        state.wait = DataWait(model.device) if config.profile else None
         told = Callbacks(callbacks)
         told.on_start(state)
         loop = _Loop(accelerator, state, train, val, batches, objective, told)
@@ -107,6 +109,7 @@ class _Loop:
     ) -> None:
         self._accelerator = accelerator
         self._state = state
+        self._train = train
         self._val = val
         self._batches = batches
         self._objective = objective
@@ -124,11 +127,11 @@ class _Loop:
         self._batches.start(state.epoch, state.step)
         set_training_mode(state.model)
         try:
-            for batch in self._loader:
+            for batch in self._loader if state.wait is None else state.wait.over(self._loader):
                 for failure in batch.failures:
                     self.note_failure(failure)
                 if len(batch):
-                    self._step(batch.to(state.model.device))
+                    self._step(self._train.augment(batch.to(state.model.device)))
                 state.step += 1
                 state.seconds = time.perf_counter() - started
                 self._callbacks.on_step(state)

@@ -1,0 +1,107 @@
+"""Augmentations that run on the device, on each clip of a batch by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional
+
+from actrec_zoo.errors import ConfigError, did_you_mean
+
+FLIP, ROTATION = "horizontal_flip", "rotation"
+ON_DEVICE = (FLIP, ROTATION)
+"""Augmentations of the study by name, but those that make the crop."""
+
+ROTATION_DEGREES = 15
+_FLIP_PROBABILITY = 0.5
+_STREAM = 1  # the frames of a clip are drawn from its key alone
+_DIRECTIONS = frozenset({"left", "right", "leftward", "rightward", "leftwards", "rightwards"}) | {
+    "clockwise",
+    "counterclockwise",
+    "anticlockwise",
+}
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
+
+ClipKey = tuple[int, int, int]
+"""(seed, epoch, index) of a clip: everything random about it is drawn from this."""
+
+
+class Augmentation:
+    """What is done to clips on their device; every clip has draws of its own, one for all of its frames.
+
+    Args:
+        names: of augmentations, applied in their order; those not in `ON_DEVICE` are no concern of this class.
+        mirrored: int64[classes], the class of a clip once it is mirrored; None where that never changes it.
+    """
+
+    def __init__(self, names: Sequence[str] = (), mirrored: Tensor | None = None) -> None:
+        self.names = tuple(name for name in names if name in ON_DEVICE)
+        self.mirrored = mirrored
+
+    def __call__(self, clips: Tensor, labels: Tensor, keys: Sequence[ClipKey]) -> tuple[Tensor, Tensor]:
+        """Augment a batch.
+
+        Args:
+            clips: uint8[B, T, 3, S, S].
+            labels: int64[B].
+            keys: of the clips.
+
+        Returns:
+            Clips and labels of the same shapes, on the same device.
+        """
+        draws = [np.random.default_rng((*key, _STREAM)) for key in keys]
+        for name in self.names:
+            if name == FLIP:
+                clips, labels = self._flip(clips, labels, draws)
+            else:
+                clips = _rotate(clips, draws)
+        return clips, labels
+
+    def _flip(self, clips: Tensor, labels: Tensor, draws: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
+        chosen = torch.tensor([draw.random() < _FLIP_PROBABILITY for draw in draws], device=clips.device)
+        flipped = torch.where(chosen.view(-1, 1, 1, 1, 1), functional.horizontal_flip(clips), clips)
+        if self.mirrored is None:
+            return flipped, labels
+        return flipped, torch.where(chosen, self.mirrored.to(labels.device)[labels], labels)
+
+
+def _rotate(clips: Tensor, draws: Sequence[np.random.Generator]) -> Tensor:
+    angles = [draw.uniform(-ROTATION_DEGREES, ROTATION_DEGREES) for draw in draws]
+    turned = [
+        functional.rotate(clip, angle, InterpolationMode.BILINEAR) for clip, angle in zip(clips, angles, strict=True)
+    ]
+    return torch.stack(turned)
+
+
+def mirrored_classes(classes: Sequence[str], pairs: Mapping[str, str]) -> NDArray[np.int64]:
+    """The class of a mirrored clip of each class, int64[classes].
+
+    Args:
+        classes: their names.
+        pairs: classes that change places; one direction of a pair is enough.
+
+    Raises:
+        ConfigError: a pair names a class that does not exist, or a class is in two pairs.
+    """
+    index = {name: number for number, name in enumerate(classes)}
+    mirrored = np.arange(len(classes), dtype=np.int64)
+    for one, other in pairs.items():
+        for name in (one, other):
+            if name not in index:
+                raise ConfigError(f"flip_labels: there is no class {name!r}.{did_you_mean(name, classes)}")
+        for name, opposite in ((one, other), (other, one)):
+            if mirrored[index[name]] not in (index[name], index[opposite]):
+                raise ConfigError(f"flip_labels: class {name!r} changes places with two others")
+            mirrored[index[name]] = index[opposite]
+    return mirrored
+
+
+def directed_classes(classes: Sequence[str]) -> list[str]:
+    """Classes whose names tell a direction that a mirror turns round: `turn_left`, `DrawCircleClockwise`."""
+    return [name for name in classes if _DIRECTIONS & {word.lower() for word in _WORD.findall(name)}]
