@@ -1,11 +1,11 @@
 import os
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from actrec_zoo.data.manifest import Entry, Manifest, PackedStrings
+from actrec_zoo.data.manifest import Entry, Manifest
+from actrec_zoo.data.strings import PackedStrings
 from actrec_zoo.errors import DataError
 from tests.conftest import numbered_frames, write_frames
 
@@ -15,22 +15,6 @@ ENTRIES = (Entry("run/b", "run", "park"), Entry("jump/a", "jump", "gym"), Entry(
 @pytest.fixture
 def manifest(tmp_path: Path) -> Manifest:
     return Manifest.from_entries(tmp_path, ENTRIES, {"other file": 2})
-
-
-@pytest.mark.parametrize("texts", [[], [""], ["a"], ["", "ab", "", "日本 語.mp4", "caf\udce9.avi"]])
-def test_packed_strings_give_back_what_was_packed(texts: list[str]) -> None:
-    packed = PackedStrings(texts)
-    assert list(packed) == texts
-    assert len(packed) == len(texts)
-    assert list(pickle.loads(pickle.dumps(packed))) == texts
-
-
-def test_packed_strings_index_like_a_list() -> None:
-    packed = PackedStrings(["a", "bc", "def"])
-    assert (packed[-1], packed[-3], packed[1:], packed[::-1]) == ("def", "a", ["bc", "def"], ["def", "bc", "a"])
-    for index in (3, -4):
-        with pytest.raises(IndexError):
-            packed[index]
 
 
 def test_classes_are_sorted_and_videos_keep_their_order(manifest: Manifest) -> None:

@@ -10,6 +10,7 @@ from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.evaluation.evaluator import EvalReport, Metric, VideoEvaluator
 
 TrainingData = ClipDataset | FeatureDataset
@@ -23,6 +24,7 @@ def forward_of(model: VideoClassifier, data: TrainingData) -> Forward:
     return lambda clips: model(model.preprocess(clips))
 
 
+@worker_deaths_named()
 @torch.inference_mode()
 def run_evaluation(
     model: VideoClassifier,
