@@ -16,7 +16,6 @@ import itertools
 import json
 import os
 import random
-import resource
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import data_memory
 import numpy as np
 import simplejpeg
 import torch
@@ -36,7 +36,6 @@ from torchvision.transforms.v2 import functional
 
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.layouts import read_manifest
-from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.data.packing import write_pack
 from actrec_zoo.data.probe import probe
 from actrec_zoo.data.sampling import ClipSampler
@@ -301,31 +300,6 @@ def video_cases(root: Path, length: int) -> Iterator[tuple[str, dict[str, Way | 
         )
 
 
-def measure_manifest(videos: int) -> dict[str, float]:
-    """Seconds and MiB that a manifest of so many videos takes, pixels apart, in a process of its own."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        before, start = _resident(), time.process_time()
-        entries = (
-            Entry(f"class{i % 400}/video{i:07}.mp4", f"class{i % 400}", f"group{i % 9000}") for i in range(videos)
-        )
-        manifest = Manifest.from_entries(Path("data"), entries)
-        seconds, kept = time.process_time() - start, 0.0
-        gc.collect()
-        kept, peak = _resident() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
-        figures = {"videos": len(manifest), "seconds": round(seconds, 2), "mib": round(kept), "peak_mib": round(peak)}
-        os.write(writing, json.dumps(figures).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    figures: dict[str, float] = json.loads(os.read(reading, 4096))
-    return figures
-
-
-def _resident() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
 def show(name: str, rates: dict[str, float]) -> None:
     """Print one comparison."""
     print(f"\n{name}")
@@ -349,10 +323,10 @@ def main() -> None:
         for name, ways in itertools.chain(jpeg_cases(root), video_cases(root, length)):
             results[name] = compare(ways, turns, most)
             show(name, results[name])
-    manifest = measure_manifest(100_000 if arguments.quick else 1_000_000)
-    print(f"\nmanifest of {manifest['videos']:,} videos: {manifest['seconds']} s, {manifest['mib']} MiB")
+    memory = data_memory.measure(quick=arguments.quick)
+    data_memory.show(memory)
     if arguments.json:
-        report = {"quick": arguments.quick, "clips_per_second": results, "manifest": manifest}
+        report = {"quick": arguments.quick, "clips_per_second": results, "memory": memory}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

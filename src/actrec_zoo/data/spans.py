@@ -4,10 +4,8 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.errors import DataError, RunError
 from actrec_zoo.files import cache_folder, write_json
@@ -99,11 +98,10 @@ def _bounds_of_seconds(
     errors: dict[int, str] = {}
     if not videos:
         return bounds, errors
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(lambda parts: _bounds_in_video(manifest, parts), videos.values())
-        for parts, (own, error) in zip(videos.values(), track(found, len(videos), "Reading times"), strict=True):
-            bounds.update(own)
-            errors.update(dict.fromkeys(parts, error) if error else {})
+    found = in_parallel(lambda parts: _bounds_in_video(manifest, parts), videos.values())
+    for parts, (own, error) in zip(videos.values(), track(found, len(videos), "Reading times"), strict=True):
+        bounds.update(own)
+        errors.update(dict.fromkeys(parts, error) if error else {})
     with contextlib.suppress(RunError):  # a cache that cannot be written costs time, nothing else
         write_json(file, {str(index): list(bound) for index, bound in bounds.items()})
     return bounds, errors

@@ -11,10 +11,11 @@ from actrec_zoo.data.checking.decoding import look_at
 from actrec_zoo.data.checking.duplicates import find_duplicates
 from actrec_zoo.data.checking.findings import Finding
 from actrec_zoo.data.checking.likeness import FEWEST, Thumbnails, is_flat, motion_likeness, perceptual_hashes
-from actrec_zoo.data.checking.parallel import in_parallel
 from actrec_zoo.data.manifest import SPLIT_NAMES, IntArray, Manifest
+from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress, probe
 from actrec_zoo.data.splits import Splits, find_leaks
+from actrec_zoo.data.strings import first_places
 
 ALIKE = 0.88
 """Correlation of the motion from which two videos count as the same; see decision 0017."""
@@ -87,8 +88,7 @@ def _near_duplicates(
 
 def _first_parts(manifest: Manifest) -> IntArray:
     """For each entry the first one of the same video, int64[N]: itself, unless they are parts of a video."""
-    first: dict[str, int] = {}
-    return np.array([first.setdefault(path, index) for index, path in enumerate(manifest.paths)], dtype=np.int64)
+    return first_places(manifest.paths)
 
 
 def _split_of(splits: Splits, first_part: IntArray) -> dict[int, str]:

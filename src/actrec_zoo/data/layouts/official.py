@@ -131,12 +131,12 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
         DataError: the file cannot be read.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, line.strip()
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            yield number, line.strip()
 
 
 def _without_shared_groups(entries: Sequence[Entry]) -> list[Entry]:
