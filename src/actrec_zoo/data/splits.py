@@ -92,13 +92,22 @@ def refuse_leaks(manifest: Manifest, splits: Splits, where: str, *, allow: bool 
 
 
 def find_leaks(manifest: Manifest, splits: Splits) -> Iterator[Leak]:
-    """Every video, and every group, that two splits share."""
+    """Every video, whole or in parts, and every group, that two splits share."""
+    video_of = first_parts(manifest)
     for (first, ours), (second, theirs) in itertools.combinations(splits.items(), 2):
-        for video in np.intersect1d(ours, theirs).tolist():
-            yield Leak("video", manifest.paths[video], first, second)
+        shared = [manifest.paths[video] for video in np.intersect1d(video_of[ours], video_of[theirs]).tolist()]
+        yield from (Leak("video", name, first, second) for name in shared)
         for group in np.intersect1d(manifest.groups[ours], manifest.groups[theirs]).tolist():
-            if group >= 0:
+            if group >= 0 and manifest.group_names[group] not in shared:  # parts of a video are a group of its name
                 yield Leak("source group", manifest.group_names[group], first, second)
+
+
+def first_parts(manifest: Manifest) -> IntArray:
+    """For each entry the first one of the same video, int64[N]: itself, unless parts of videos are listed."""
+    if np.isnan(manifest.spans[:, 0]).all():
+        return np.arange(len(manifest), dtype=np.int64)
+    first: dict[str, int] = {}
+    return np.array([first.setdefault(path, index) for index, path in enumerate(manifest.paths)], dtype=np.int64)
 
 
 def _read_split(file: Path, manifest: Manifest, index_of: Mapping[str, int], groups: dict[int, str]) -> IntArray:

@@ -31,10 +31,12 @@ class TableReader:
             raise DataError(f"{path} holds no {' or '.join(MANIFEST_NAMES)}")
         root = self.root(path)
         packed = (root / PACK_HEADER).is_file()
+        in_parts = {entry.path for _, entry in read_csv(file) if entry.span}
         for line, entry in read_csv(file):
             if not packed and not (root / entry.path).exists():
                 raise DataError(f"{file}, line {line}: there is no {root / entry.path}")
-            yield entry
+            whole_too = not entry.group and entry.path in in_parts
+            yield entry._replace(group=entry.path) if whole_too else entry
 
 
 def read_csv(file: Path) -> Iterator[tuple[int, Entry]]:
