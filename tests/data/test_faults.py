@@ -13,6 +13,8 @@ import torch
 from actrec_zoo.data.decode import count_frames, open_source
 from actrec_zoo.data.extraction import extract_frames
 from actrec_zoo.data.headers import read_header
+from actrec_zoo.data.layouts import read_manifest
+from actrec_zoo.data.probe import probe
 from actrec_zoo.errors import DataError
 from tests.conftest import Frames, numbered_frames, write_video
 from tests.data.faults import BAD_IMAGES, BAD_VIDEOS, ODD_IMAGES, ODD_VIDEOS, PICTURE, jpeg, turned
@@ -191,3 +193,53 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
 def test_the_limit_of_memory_holds() -> None:
     kind, _ = watched(lambda: torch.zeros(2 * MEMORY, dtype=torch.uint8).sum().item())
     assert kind is not int
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A class of two videos, among links that lead up, to themselves, round in a ring, nowhere, and to a device."""
+    data = tmp_path / "data"
+    for name in ("jump/a.mp4", "jump/more/b.mp4"):
+        write_video(data / name, numbered_frames(12))
+    for link, target in {
+        "jump/up": "..",
+        "jump/here": ".",
+        "jump/itself": "itself",
+        "jump/itself.mp4": "itself.mp4",
+        "jump/more/ring": "../../ring",
+        "ring/more": "../jump/more",
+        "jump/nowhere.mp4": "gone.mp4",
+        "jump/zero.mp4": "/dev/zero",
+    }.items():
+        (data / link).parent.mkdir(exist_ok=True)
+        (data / link).symlink_to(target)
+    return data
+
+
+def test_links_that_lead_round_are_followed_once(linked: Path) -> None:
+    bad = ["itself.mp4", "nowhere.mp4", "zero.mp4"]
+    manifest = probe(read_manifest(linked))
+    assert [manifest.paths[i] for i in manifest.errors] == [f"jump/{name}" for name in bad]
+    assert all(str(manifest.path(i)) in error for i, error in manifest.errors.items())
+    assert dict(zip(manifest.paths, manifest.frames.tolist(), strict=True))["jump/a.mp4"] == 12
+    (linked / "train.txt").write_text("a.mp4 jump\njump/more/b.mp4 jump\n")
+    assert list(read_manifest(linked, layout="list").paths) == ["jump/a.mp4", "jump/more/b.mp4"]
+
+
+def test_links_that_lead_round_are_extracted_once(linked: Path, tmp_path: Path) -> None:
+    done = watched(lambda: extract_frames(linked, tmp_path / "out"))
+    names = sorted(str(Path(path).relative_to(linked)) for path in done.failures)
+    assert names == ["jump/itself.mp4", "jump/nowhere.mp4", "jump/zero.mp4"]
+    written = {str(file.parent.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.jpg")}
+    assert {"jump/a", "jump/more/b"} <= written and len(written) == done.written <= 3
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_unreadable_video(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("needs another user to be")
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    write_video(tmp_path / "jump" / "a.mp4", numbered_frames(3))
+    (tmp_path / "jump" / "locked").mkdir(mode=0)
+    manifest = watched(lambda: probe(read_manifest(tmp_path)), user=NOBODY)
+    assert list(manifest.paths) == ["jump/a.mp4", "jump/locked"] and list(manifest.errors) == [1]

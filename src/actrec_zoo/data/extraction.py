@@ -74,8 +74,11 @@ def _find(videos: Path) -> tuple[Path, list[str]]:
     """The folder that names are relative to, and the video files."""
     if videos.is_file():
         return videos.parent, [videos.name]
-    names = [name for name in walk_videos(videos) if is_video_file(Path(name).name)] if videos.is_dir() else []
-    files = [name for name in names if (videos / name).is_file()]
+    try:
+        names = [name for name in walk_videos(videos) if is_video_file(Path(name).name)] if videos.is_dir() else []
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or videos}: {error.strerror}") from error
+    files = [name for name in names if not (videos / name).is_dir()]
     if not files:
         raise DataError(f"{videos} holds no video files" if videos.is_dir() else f"there is nothing at {videos}")
     return videos, files
