@@ -16,7 +16,7 @@ from actrec_zoo.data import video
 from actrec_zoo.data.decode import count_frames
 from actrec_zoo.data.keyframes import _remembered
 from actrec_zoo.data.video import VideoFile
-from tests.conftest import Frames, write_video
+from tests.conftest import Frames, turned, write_video
 
 LENGTH = 90
 
@@ -210,11 +210,5 @@ def test_a_video_of_one_frame(tmp_path: Path) -> None:
 def test_a_video_is_turned_as_it_is_shown(tmp_path: Path, turn: int, quarters: int) -> None:
     path = write_video(tmp_path / "v.mp4", scene(3))
     upright = VideoFile(path).read(np.arange(3))
-    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turn]
-    matrix = np.array([cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
-    content = bytearray(path.read_bytes())
-    place = content.index(b"tkhd") + 4 + 40
-    content[place : place + 36] = matrix
-    (tmp_path / "turned.mp4").write_bytes(content)
-    turned = VideoFile(tmp_path / "turned.mp4")
-    assert torch.equal(turned.read(np.arange(3)), torch.rot90(upright, quarters, (2, 3)))
+    shown = VideoFile(turned(path, turn)).read(np.arange(3))
+    assert torch.equal(shown, torch.rot90(upright, quarters, (2, 3)))

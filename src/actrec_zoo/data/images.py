@@ -4,7 +4,10 @@ import io
 import os
 import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import simplejpeg
@@ -20,6 +23,7 @@ _JPEG = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"
 _EXIF_WITHIN = 1 << 12
 _DIRECT = frozenset({"YCbCr", "Gray", "RGB"})
+_MOST_BYTES = 8 * MOST_PIXELS  # the largest image of 16 bits, with transparency, not compressed at all
 
 
 class FrameFolder:
@@ -61,11 +65,14 @@ def read_image(file: str | Path, least: Size | None = None) -> Frame:
         least: size that the image may be shrunk to; None keeps its own.
 
     Raises:
-        DataError: the file cannot be read, is no image, is damaged, or has more than `MOST_PIXELS`.
+        DataError: the file cannot be read, is no image, is damaged, or is too large.
     """
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # noqa: PTH116
+        state = os.stat(file)  # noqa: PTH116
+        if not stat.S_ISREG(state.st_mode):
             raise ValueError("it is no regular file")
+        if state.st_size > _MOST_BYTES:
+            raise ValueError(f"{state.st_size} bytes are too many for an image")
         with open(file, "rb") as stream:  # noqa: PTH123
             return decode_image(stream.read(), least)
     except (OSError, ValueError) as error:
@@ -82,6 +89,21 @@ def decode_image(data: bytes, least: Size | None = None) -> Frame:
     try:
         direct = _libjpeg_turbo(data, least)
         return _pillow(data) if direct is None else direct
+    except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValueError(first_line(error)) from error
+
+
+def image_size(file: Path) -> Size:
+    """Height and width that an image states, before any turning; nothing is decoded.
+
+    Raises:
+        OSError, ValueError: it is no image, or states too many pixels.
+    """
+    if not file.is_file():
+        raise ValueError("it is no regular file")
+    try:
+        with file.open("rb") as stream, _opened(stream) as image:
+            return image.height, image.width
     except (SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(first_line(error)) from error
 
@@ -105,16 +127,24 @@ def _libjpeg_turbo(data: bytes, least: Size | None) -> Frame | None:
 def _is_turned(data: bytes) -> bool:
     if data.find(_EXIF, 0, _EXIF_WITHIN) < 0:
         return False
-    with Image.open(io.BytesIO(data)) as image:
+    with _opened(io.BytesIO(data)) as image:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def _pillow(data: bytes) -> Frame:
+    with _opened(io.BytesIO(data)) as image:
+        return _rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def _opened(file: BinaryIO) -> Iterator[Image.Image]:
+    """Pillow's image, its header read; what Pillow would only warn of is refused, or of no concern."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(io.BytesIO(data)) as image:
+        warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damaged EXIF data, for one
+        with Image.open(file) as image:
             _refuse_enormous(image.height, image.width)
-            return _rgb(ImageOps.exif_transpose(image))
+            yield image
 
 
 def _rgb(image: Image.Image) -> Frame:

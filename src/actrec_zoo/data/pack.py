@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, Size, stack
+from actrec_zoo.data.frames import Frame, Size, first_line, stack
 from actrec_zoo.data.images import decode_image
 from actrec_zoo.data.manifest import PACK_HEADER, IntArray
 from actrec_zoo.errors import DataError
@@ -63,15 +63,15 @@ class Pack:
         self.path = path
         try:
             header = json.loads((path / PACK_HEADER).read_text(encoding="utf-8"))
-            with np.load(path / INDEX_FILE) as arrays:
+            with (path / INDEX_FILE).open("rb") as file, np.load(file) as arrays:
                 self.index = Index(**{name: arrays[name] for name in Index.__dataclass_fields__})
             self.errors: dict[str, str] = dict(header["errors"])
             self._ends = np.load(path / ENDS_FILE, mmap_mode="r") if header["encoding"] == "jpeg" else None
             empty = (path / FRAMES_FILE).stat().st_size == 0
             self._bytes = np.empty(0, np.uint8) if empty else np.memmap(path / FRAMES_FILE, np.uint8, "r")
             complete = header["format"] == FORMAT and header["bytes"] == len(self._bytes)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"cannot read the pack {path}: {error}. Pack the data again") from error
+        except Exception as error:  # damage to archives and arrays shows in a dozen kinds of error
+            raise DataError(f"cannot read the pack {path}: {first_line(error)}. Pack the data again") from error
         if not complete:
             raise DataError(f"the pack {path} is incomplete or of a later version: pack the data again")
 

@@ -44,7 +44,7 @@ class VideoFile:
         found: dict[int, Frame] = {}
         try:
             for number in sorted(set(wanted)):
-                found[number] = self._to_rgb(self._frame(number))
+                found[number] = to_rgb(self._frame(number), self._scaler)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._container = None
             raise DataError(f"cannot decode {self.path} at frame {self._next}: {first_line(error)}") from error
@@ -112,7 +112,13 @@ class VideoFile:
             pass
         return False
 
-    def _to_rgb(self, frame: av.VideoFrame) -> Frame:
-        """A frame at its full size: swscale shrinks no faster than it converts and torchvision resizes."""
-        rgb = self._scaler.reformat(frame, format="rgb24", threads=1)  # threads of a scaler do not survive a fork
-        return np.rot90(rgb.to_ndarray(), round(frame.rotation / 90) % 4)
+
+def to_rgb(frame: av.VideoFrame, scaler: VideoReformatter) -> Frame:
+    """A frame as it is shown, at its full size: swscale shrinks no faster than it converts and torchvision resizes.
+
+    Args:
+        frame: decoded.
+        scaler: kept from frame to frame, for speed.
+    """
+    rgb = scaler.reformat(frame, format="rgb24", threads=1)  # threads of a scaler do not survive a fork
+    return np.rot90(rgb.to_ndarray(), round(frame.rotation / 90) % 4)
