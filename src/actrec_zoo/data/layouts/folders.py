@@ -99,4 +99,4 @@ def _read_class(folder: Path, skipped: Counter[str]) -> Iterator[Entry]:
 
 
 def _is_image(name: str) -> bool:
-    return not is_hidden(name) and Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return not is_hidden(name) and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (often called)
