@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, Size, first_line, stack
+from actrec_zoo.data.frames import Frame, Size, clip_of, first_line
 from actrec_zoo.data.images import decode_image
 from actrec_zoo.data.manifest import PACK_HEADER, IntArray
 from actrec_zoo.errors import DataError
@@ -89,15 +89,15 @@ class Pack:
             raise DataError(f"{self.path / name} could not be packed: {self.errors[name]}")
         return place
 
-    def frame(self, place: int, number: int, least: Size | None) -> Frame:
-        """One frame, uint8[H, W, 3]."""
+    def frame(self, place: int, number: int, least: Size | None, room: Frame | None) -> Frame:
+        """One frame, uint8[H, W, 3], decoded into `room` where it has its size."""
         if self._ends is None:
             height, width = self.index.sizes[place].tolist()
             start = int(self.index.starts[place]) + number * height * width * 3
             return self._bytes[start : start + height * width * 3].reshape(height, width, 3)
         frame = int(self.index.firsts[place]) + number
         start = int(self._ends[frame - 1]) if frame else 0
-        return decode_image(self._bytes[start : int(self._ends[frame])].tobytes(), least)
+        return decode_image(self._bytes[start : int(self._ends[frame])].tobytes(), least, room)
 
 
 class PackedVideo:
@@ -138,9 +138,12 @@ class PackedVideo:
         if numbers.max() >= len(self):
             raise DataError(f"{self.path} has {len(self)} frames, no frame {numbers.max()}")
         try:
-            return stack([self._pack.frame(self._place, number, self.least) for number in numbers.tolist()])
+            return clip_of(numbers.tolist(), self._frame)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot decode {self.path}: {error}. Pack the data again") from error
+
+    def _frame(self, number: int, room: Frame | None) -> Frame:
+        return self._pack.frame(self._place, number, self.least, room)
 
 
 def find_packed(path: Path, least: Size | None = None) -> PackedVideo | None:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, first_line, stack
+from actrec_zoo.data.frames import Frame, clip_of, first_line
 from actrec_zoo.data.keyframes import KeyFrame, key_frames_of
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.packets import Packet, decode_marked, open_video, video_stream
@@ -48,7 +48,7 @@ class VideoFile:
         except (av.FFmpegError, OSError, ValueError) as error:
             self._container = None
             raise DataError(f"cannot decode {self.path} at frame {self._next}: {first_line(error)}") from error
-        return stack([found[number] for number in wanted])
+        return clip_of(wanted, lambda number, room: found[number])
 
     def _frame(self, number: int) -> av.VideoFrame:
         frame = self._decode_to(number)
