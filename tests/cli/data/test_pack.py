@@ -48,7 +48,7 @@ def test_videos_that_cannot_be_read_are_listed(squares: Path, tmp_path: Path, in
     assert len(done.err.splitlines()) == 2 and "bad.mp4" in done.err
 
 
-@pytest.mark.parametrize("size", ["0", "x", "12x", "1x2x3", "-5", "1.5"])
+@pytest.mark.parametrize("size", ["0", "x", "12x", "1x2x3", "-5", "1.5", "99999"])
 def test_a_size_that_is_none_is_refused(
     squares: Path, tmp_path: Path, invoke: Callable[..., Outcome], size: str
 ) -> None:
