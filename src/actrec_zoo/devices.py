@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -10,6 +11,7 @@ from actrec_zoo.distributed import device_of_process
 from actrec_zoo.errors import ConfigError
 
 _MOST_WORKERS = 8
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -44,6 +46,16 @@ def default_workers() -> int:
 
     Several processes of one run on one machine share its cores.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(max(1, cores // processes - 1), _MOST_WORKERS)
+    return min(max(1, usable_cores() // processes - 1), _MOST_WORKERS)
+
+
+def usable_cores(quota: Path = _CPU_QUOTA) -> int:
+    """Cores that this process may use: those of the machine, less what an affinity or a container's quota takes away.
+
+    Args:
+        quota: file with microseconds of CPU time, or `max`, a period, and the microseconds of the period.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    time, _, period = quota.read_text().partition(" ") if quota.is_file() else ("max", "", "")
+    return cores if time == "max" else max(1, min(cores, int(time) // int(period)))

@@ -19,6 +19,7 @@ from actrec_zoo.data.decode import Source, open_source
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform
+from actrec_zoo.data.workers import read_ahead, room_for_batches
 from actrec_zoo.distributed import share
 from actrec_zoo.errors import DataError
 
@@ -134,11 +135,14 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Videos that the probe could not read; they have no clips."""
-        return tuple(
-            Failure(v, self.manifest.paths[v], self.manifest.errors[v])
-            for v in self.videos.tolist()
-            if v in self.manifest.errors
-        )
+        failed = self.videos[np.isin(self.videos, list(self.manifest.errors))].tolist()
+        return tuple(Failure(video, self.manifest.name(video), self.manifest.errors[video]) for video in failed)
+
+    @property
+    def clip_size(self) -> int:
+        """Bytes of the frames of a clip."""
+        black = torch.zeros(self.sampler.frames, 3, 1, 1, dtype=torch.uint8)
+        return self.transform(black, (0, 0, 0)).nbytes
 
     def locate(self, index: int) -> tuple[int, int]:
         """Video index of the manifest and number of the view of clip `index`."""
@@ -179,7 +183,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         except DataError as error:
             self.close()
             video, _ = self.locate(index)
-            return Failure(video, self.manifest.paths[video], str(error))
+            return Failure(video, self.manifest.name(video), str(error))
 
     def close(self) -> None:
         """Let go of the video that is open."""
@@ -247,14 +251,14 @@ class EpochBatches(Sampler[list[Key]]):
                 yield list(share(keys, part, self.parts)) if self.shared else keys[part :: self.parts]
 
     def _order(self) -> IntArray:
-        order = np.arange(self.length)
+        order: IntArray = np.arange(self.length, dtype=np.min_scalar_type(self.length))
         if self.shuffle:
             np.random.default_rng((self.seed, self.epoch)).shuffle(order)
         return order
 
     def _keys(self, order: IntArray, number: int) -> list[Key]:
         start = number * self.batch_size
-        return [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
+        return [(self.epoch, index) for index in order[start : start + self.batch_size].tolist()]
 
 
 def blank_batch(inputs: Tensor) -> Batch:
@@ -279,14 +283,20 @@ def collate(items: Sequence[Clip | Failure]) -> Batch:
 def make_loader(
     dataset: TorchDataset[Clip | Failure], batches: EpochBatches, *, workers: int, pin: bool = False
 ) -> DataLoader[Batch]:
-    """A DataLoader that decodes in worker processes, which live as long as the loader."""
+    """A DataLoader that decodes in worker processes, which live as long as the loader.
+
+    There are fewer of them, or none, where their batches would not fit in memory.
+    """
+    clip_size = dataset.clip_size if isinstance(dataset, ClipDataset) and workers else 0
+    ahead = read_ahead(workers, clip_size * batches.batch_size, room_for_batches())
     return DataLoader(
         cast("TorchDataset[Batch]", dataset),
         batch_sampler=batches,
-        num_workers=workers,
+        num_workers=ahead.workers,
+        prefetch_factor=ahead.batches or None,
         collate_fn=collate,
         pin_memory=pin,
-        persistent_workers=workers > 0,
+        persistent_workers=ahead.workers > 0,
         worker_init_fn=begin_worker,
     )
 

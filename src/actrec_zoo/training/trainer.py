@@ -156,7 +156,7 @@ class _Loop:
                 self._callbacks.on_interrupt(state)
             raise
         for failed in report.failures:
-            self._note_failed_path(failed["path"], failed["error"])
+            self._note_failed(failed["path"], failed["error"])
         for failure in itertools.chain.from_iterable(distributed.collect(list(state.failures.values()))):
             self.note_failure(failure)
         loss, top1 = state.running.means()
@@ -188,10 +188,10 @@ class _Loop:
                 f"{listed}; ... Repair or remove them."
             )
 
-    def _note_failed_path(self, path: str, error: str) -> None:
+    def _note_failed(self, name: str, error: str) -> None:
         manifest = self._val.manifest
-        video = next(v for v in self._val.videos.tolist() if manifest.paths[v] == path)
-        self.note_failure(Failure(video, path, error))
+        video = next(v for v in self._val.videos.tolist() if manifest.name(v) == name)
+        self.note_failure(Failure(video, name, error))
 
     def _take(self, batch: Batch, part: int) -> None:
         """Train on a part of a batch; what of it cannot be read is noted."""
