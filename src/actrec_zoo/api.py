@@ -98,7 +98,7 @@ def train(
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
         told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
-        fit_on = with_features(resolved.config, classifier, clips, folder.features, track)
+        fit_on = with_features(resolved.config, classifier, clips, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         folder.finish()
         _describe(folder, result)

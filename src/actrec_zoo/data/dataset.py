@@ -235,7 +235,7 @@ def collate(items: Sequence[Clip | Failure]) -> Batch:
 
 
 def make_loader(
-    dataset: TorchDataset[Clip | Failure], batches: EpochBatches, *, workers: int, pin: bool = False
+    dataset: TorchDataset[Clip | Failure], batches: Sampler[list[Key]], *, workers: int, pin: bool = False
 ) -> DataLoader[Batch]:
     """A DataLoader that decodes in worker processes, which live as long as the loader."""
     return DataLoader(
