@@ -143,6 +143,11 @@ class Kept:
     size: int
     used: float
 
+    def clear(self) -> bool:
+        """Remove it, as far as that can be done; whether it is gone."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return not self.folder.exists()
+
 
 def bytes_of(tensor: Tensor) -> memoryview:
     """The bytes of a tensor, without a copy where it lies in memory in one piece."""
@@ -175,7 +180,7 @@ def make_room(root: Path, keep: Collection[Path]) -> None:
     for store in reversed(kept):
         if excess > 0 and store.folder not in keep:
             _log.info("features of %s make room for others: %s is removed", store.about.get("data"), store.folder)
-            shutil.rmtree(store.folder, ignore_errors=True)
+            store.clear()
             excess -= store.size
 
 
