@@ -179,6 +179,33 @@ class SinglePrecisionAndUnused(SinglePrecision, Unused):
     pass
 
 
+class WideBackbone(Good):
+    """Has an option that is not the head's."""
+
+    def __init__(self, num_classes: int, width: int = 2) -> None:
+        super().__init__(num_classes)
+        self.backbone.scale = nn.Parameter(torch.ones(width))
+
+
+class Shifted(Good):
+    """Has an option that no tensor shows."""
+
+    def __init__(self, num_classes: int, shift: float = 0.0) -> None:
+        super().__init__(num_classes)
+        self.shift = shift
+
+    def forward_features(self, clips: Tensor) -> Tensor:
+        return super().forward_features(clips) + self.shift
+
+
+class DropoutInTheHead(Good):
+    """Has an option that is the head's."""
+
+    def __init__(self, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__(num_classes)
+        self.head.norm = nn.Sequential(nn.BatchNorm1d(6), nn.Dropout(dropout))
+
+
 class AlwaysDropout(Good):
     """Functional dropout that evaluation mode does not turn off."""
 
@@ -298,6 +325,19 @@ BREAKERS: list[tuple[str, type[nn.Module], dict[str, object], str]] = [
     ("forward", OtherForward, {}, "forward differs from forward_head(forward_features(clips))"),
     ("forward", NotFinite, {}, "logits are not finite"),
     ("forward", OneLogitTooMany, {}, "logits are (2, 4), not (2, 3)"),
+    ("head_options", Good, {"head_options": {"width": (1,)}}, "there is no option width"),
+    (
+        "head_options",
+        WideBackbone,
+        {"options": {"width": 2}, "head_options": {"width": (2, 3)}},
+        "width=3 changes the backbone",
+    ),
+    (
+        "head_options",
+        Shifted,
+        {"options": {"shift": 0.0}, "head_options": {"shift": (0.0, 0.5)}},
+        "the features change with {'shift': 0.5}",
+    ),
     ("independent_clips", AcrossTheBatch, {}, "a clip's logits change with the size of the batch"),
     ("independent_clips", BatchStatistics, {}, "a clip's logits change with the size of the batch"),
     ("clips_matter", Blind, {}, "two different clips have the same logits"),
@@ -378,11 +418,13 @@ def test_every_rule_is_shown_to_fail() -> None:
 
 def test_good_models_pass() -> None:
     assert statuses(check_model(registered(Good))) == {
+        "head_options": "skipped",
         "import_without_torch": "skipped",
         "other_frame_counts": "skipped",
     }
     everything = {"any_frames": True, "trainable": ("*",), "input": NORMALIZED, "weights": {"tag": WEIGHTS}}
-    assert statuses(check_model(registered(Good, **everything))) == {"import_without_torch": "skipped"}
+    everything |= {"options": {"dropout": 0.0}, "head_options": {"dropout": (0.0, 0.5)}}
+    assert statuses(check_model(registered(DropoutInTheHead, **everything))) == {"import_without_torch": "skipped"}
 
 
 def statuses(report: Report) -> dict[str, str]:
@@ -431,7 +473,7 @@ def test_one_error_names_every_broken_rule_with_its_advice() -> None:
     with pytest.raises(AssertionError) as raised:
         check_model(registered(Unused, parameters=1, name="Upper"))
     text = str(raised.value)
-    assert "test:Upper: 3 of 19 rules broken: names, parameter_count, gradients" in text
+    assert "test:Upper: 3 of 20 rules broken: names, parameter_count, gradients" in text
     assert all(rule.name in text for rule in RULES)
     assert all(f"-> {rule.advice}" in text for rule in RULES if rule.name in ("names", "parameter_count", "gradients"))
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from actrec_zoo.loading import load
     from actrec_zoo.plugin_manager import hookimpl
     from actrec_zoo.registry import get_spec, list_models
+    from actrec_zoo.tuning import tune
 
 __all__ = [
     "ActrecZooError",
@@ -32,6 +33,7 @@ __all__ = [
     "list_models",
     "load",
     "train",
+    "tune",
 ]
 
 _HOMES = {
@@ -43,6 +45,7 @@ _HOMES = {
     "list_models": "actrec_zoo.registry",
     "load": "actrec_zoo.loading",
     "train": "actrec_zoo.api",
+    "tune": "actrec_zoo.tuning",
 }
 
 

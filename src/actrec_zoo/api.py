@@ -89,7 +89,7 @@ def train(
     resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
     device = resolve_device(resolved.config.device)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
-    _check_network(registered, resolved.config)
+    check_network(registered, resolved.config)
     if not folder.has_checkpoint:
         distributed.first_before_others(
             lambda: check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
@@ -99,7 +99,8 @@ def train(
     manifest, splits = distributed.first_before_others(
         lambda: training_data(resolved.config, wanted, Path(files) if files else None, track)
     )
-    classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
+    continued = folder.last_checkpoint if folder.has_checkpoint and not folder.fresh else None
+    classifier = initial_model(registered, resolved.config, manifest.classes, continued).to(device)
     clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
     with (
         folder.guard(),
@@ -110,9 +111,7 @@ def train(
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
         told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
-        fit_on = distributed.first_before_others(
-            lambda: with_features(resolved.config, classifier, clips, folder.features, track)
-        )
+        fit_on = distributed.first_before_others(lambda: with_features(resolved.config, classifier, clips, track))
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         distributed.from_first(lambda: _finish(folder, result))
     distributed.from_first(lambda: _register(registered, folder))
@@ -215,7 +214,7 @@ def _resolve(
     )
 
 
-def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
+def check_network(model: RegisteredModel, config: TrainConfig) -> None:
     """Find out before any data is read whether the network can be built, takes its input, and has what is to train.
 
     Raises:
@@ -232,24 +231,23 @@ def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
     parameter_groups(net, model.spec, config.lr_factors)
 
 
-def _initial_model(
-    model: RegisteredModel, config: TrainConfig, folder: RunFolder, labels: Sequence[str]
+def initial_model(
+    model: RegisteredModel, config: TrainConfig, labels: Sequence[str], checkpoint: Path | None = None
 ) -> VideoClassifier:
     """The model before the first step; a run that is continued finds its weights in the checkpoint."""
     torch.manual_seed(config.seed)
-    continued = not folder.fresh and folder.has_checkpoint
-    file = Path(config.backbone_weights) if config.backbone_weights and not continued else None
+    file = Path(config.backbone_weights) if config.backbone_weights and checkpoint is None else None
     classifier = create(
         model,
         labels=labels,
         input=config.input_of(model.spec),
         options=config.options,
-        weights="none" if continued else config.weights,
+        weights=config.weights if checkpoint is None else "none",
         backbone_weights=file,
     )
     set_trainable(classifier.net, model.spec, config.trainable_of(model.spec))
-    if continued:
-        load_model(folder.last_checkpoint, classifier)
+    if checkpoint is not None:
+        load_model(checkpoint, classifier)
     return classifier
 
 

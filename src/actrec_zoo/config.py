@@ -58,6 +58,9 @@ class TrainConfig(BaseModel):
         augment: augmentations by name, in order.
         flip_labels: classes that change places when a clip is mirrored by `horizontal_flip`.
         cache_features: run a frozen backbone once and train on its features; `auto` does so where it can.
+        features_dtype: what features are kept in; float16 and bfloat16 take half the space.
+        feature_views: versions of each clip that are kept where epochs differ: epoch e trains on version e mod K.
+            None runs the backbone in every epoch there.
         objective: what a step computes.
         trainer: the training loop.
         seed: of everything random.
@@ -108,6 +111,8 @@ class TrainConfig(BaseModel):
     augment: tuple[str, ...] = ()
     flip_labels: dict[str, str] = {}
     cache_features: Literal["auto", "on", "off"] = "auto"
+    features_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    feature_views: int | None = Field(None, ge=1)
     objective: str = "classification"
     trainer: str = "default"
     seed: int = Field(0, ge=0, lt=2**63)

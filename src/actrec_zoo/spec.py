@@ -183,6 +183,8 @@ class ModelSpec:
         options: every architecture option with its default. An option named `frames` or `size` whose default is
             None takes the value of the input.
         input: preprocessing.
+        head_options: options that shape what follows the features alone, each with values that a search tries.
+            Features that are kept serve all of them.
         any_frames: whether other frame counts than `input.frames` can go through one network.
         parameters: number of parameters with `num_classes` classes.
         num_classes: number of classes when nothing else is known.
@@ -210,6 +212,7 @@ class ModelSpec:
     parameters: int
     num_classes: int = 25
     options: Mapping[str, Any] = field(default_factory=dict)
+    head_options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     any_frames: bool = False
     backbone: str = "backbone"
     head: str = "head"

@@ -242,31 +242,6 @@ def test_a_full_disk_keeps_the_last_good_checkpoint(squares: Path, small_disk: P
     assert [record.epoch for record in run.result.history] == [1, 2, 3]
 
 
-def test_features_give_the_same_training_as_the_whole_network(squares: Path, tmp_path: Path) -> None:
-    histories = []
-    for cache in ("on", "off"):
-        run = actrec_zoo.train(
-            "tiny_conv3d", squares, out=tmp_path / cache, epochs=3, lr=0.01, **FROZEN | {"cache_features": cache}
-        )
-        assert not (run.path / "features").exists()
-        histories.append(run.result.history)
-    for cached, live in zip(*histories, strict=True):
-        assert cached.train_loss == pytest.approx(live.train_loss, rel=1e-4)
-        assert cached.val_loss == pytest.approx(live.val_loss, rel=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [({"trainable": ("*",)}, "more than the head"), ({"sampling": "random"}, "differ from epoch to epoch")],
-)
-def test_features_asked_for_in_vain_are_an_error(
-    squares: Path, tmp_path: Path, settings: dict[str, Any], reason: str
-) -> None:
-    with pytest.raises(ConfigError, match=reason):
-        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **FROZEN | settings | {"cache_features": "on"})
-    assert not (tmp_path / "run").exists()
-
-
 def test_frozen_weights_and_statistics_do_not_move(squares: Path, tmp_path: Path) -> None:
     settings = FROZEN | {"cache_features": "off", "augment": ("horizontal_flip",), "lr": 0.1}
     run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=2, **settings)

@@ -43,6 +43,15 @@ _SMALL_OPTIONS: Mapping[str, Any] = {
     "dropout": 0.1,
     "center": True,
 }
+_HEAD: Mapping[str, tuple[Any, ...]] = {
+    "layers": (1, 2, 3),
+    "heads": (4, 8),
+    "feedforward": (),
+    "dropout": (0.0, 0.1, 0.3, 0.5),
+    "readout": ("flatten", "mean", "cls"),
+    "project": (64, 128, 256),
+    "center": (),  # what it is good for shows at another place, not in a validation split
+}
 _SMALL_DEFAULTS: Mapping[str, Any] = {
     "epochs": 15,
     "batch_size": 16,
@@ -95,6 +104,7 @@ def _study_model(name: str, summary: str, **settings: Any) -> ModelSpec:
         name=name,
         summary=summary,
         builder=_BUILDER,
+        head_options=_HEAD,
         input=_IMAGENET,
         groups={"stem": ("backbone.conv1.*",)},
         defaults=_STUDY_DEFAULTS,
@@ -111,6 +121,7 @@ def _small_model(name: str, summary: str, *, backbone: str, **settings: Any) -> 
         summary=summary,
         builder=_BUILDER,
         options={**_SMALL_OPTIONS, "backbone": backbone},
+        head_options=_HEAD,
         input=_SMALL_INPUT,
         trainable=("@head",),
         defaults=_SMALL_DEFAULTS,

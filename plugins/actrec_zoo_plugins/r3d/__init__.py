@@ -30,6 +30,13 @@ _ATTENTION: Mapping[str, Any] = {
     "dropout": 0.3,
     "readout": "mean",
 }
+_HEAD: Mapping[str, tuple[Any, ...]] = {
+    "layers": (1, 2, 3),
+    "heads": (4, 8, 16),
+    "feedforward": (256, 512, 1024),
+    "dropout": (0.0, 0.1, 0.3, 0.5),
+    "readout": ("mean", "cls"),
+}
 _OWN_INPUT = (
     "The study fed 224x224 pixels scaled to 0..1; the default here is what the Kinetics weights expect "
     "(112x112, Kinetics mean and std)."
@@ -91,6 +98,7 @@ def _model(
         architecture="R3D-18" if is_r3d else "R(2+1)D-18",
         builder="actrec_zoo_plugins.r3d.model:build",
         options={"backbone": backbone, **options},
+        head_options={} if keeps_logits else _HEAD,
         input=_INPUT,
         any_frames=True,
         parameters=parameters,

@@ -14,6 +14,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         architecture="Tiny 3D CNN",
         builder="actrec_zoo_plugins.tiny.model:build",
         options={"width": 24, "dropout": 0.0},
+        head_options={"dropout": (0.0, 0.2, 0.5)},
         input=InputSpec(frames=8, size=64, stride=2, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         any_frames=True,
         parameters=94_753,

@@ -132,6 +132,7 @@ def _hybrid() -> ModelSpec:
         architecture="TimeSformer + stem",
         builder="actrec_zoo_plugins.videomae.hybrid:build",
         options={"frames": None, "size": None, "layers": 12, "stem_width": 64, "dropout": 0.5, "keep": 0.9},
+        head_options={"dropout": (0.0, 0.2, 0.5), "keep": (0.7, 0.9, 1.0)},
         input=KINETICS_INPUT,
         parameters=121_283_161,
         backbone="timesformer",

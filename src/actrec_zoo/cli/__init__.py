@@ -21,7 +21,9 @@ _COMMANDS = {
     "demo-data": "actrec_zoo.cli.demo_data:command",
     "data": "actrec_zoo.cli.data:command",
     "train": "actrec_zoo.cli.train:command",
+    "tune": "actrec_zoo.cli.tune:command",
     "eval": "actrec_zoo.cli.evaluate:command",
+    "cache": "actrec_zoo.cli.cache:command",
     "predict": "actrec_zoo.cli.predict:command",
 }
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     "--weights", metavar="REF", help="Where the weights start: pretrained (default), none, a run or hf:org/name."
 )
 @click.option("--backbone-weights", metavar="FILE", help="safetensors file for the backbone, instead of a download.")
+@click.option("--feature-views", type=int, metavar="K", help="Keep frozen features of K versions of each clip.")
 @click.option("--set", "assignments", multiple=True, metavar="KEY=VALUE", help="Any other setting; may be repeated.")
 @click.option("--config", metavar="FILE.toml", help="Settings from a file; flags win.")
 @click.option("--seed", type=int)
@@ -62,7 +63,7 @@ def command(
     from actrec_zoo.cli.reporter import Reporter
     from actrec_zoo.distributed import is_first
 
-    settings = _assigned(assignments)
+    settings = assigned(assignments)
     given = {key: value for key, value in flags.items() if value is not None}
     given |= {"trainable": trainable} if trainable else {}
     twice = sorted(settings.keys() & given.keys())
@@ -85,7 +86,7 @@ def command(
         _summarise(run, data, {key: flags[key] for key in ("data_format", "classes") if flags[key]})
 
 
-def _assigned(texts: tuple[str, ...]) -> dict[str, Any]:
+def assigned(texts: tuple[str, ...]) -> dict[str, Any]:
     """The settings of --set; what is no setting, or has an argument of its own, is refused."""
     from actrec_zoo.config import TrainConfig, parse_assignment
 

@@ -58,6 +58,8 @@ class ClipTransform:
         augment: names from `AUGMENTATIONS`; those of `ON_DEVICE` are left to `Augmentation`.
 
     Attributes:
+        spec: the input.
+        augment: the names that concern this class.
         deterministic: whether nothing of this is random.
         least: that of the resize.
         size: side of the square in pixels.
@@ -73,6 +75,8 @@ class ClipTransform:
                 f"unknown augmentation {unknown[0]!r}.{did_you_mean(unknown[0], AUGMENTATIONS)} "
                 f"There are {', '.join(AUGMENTATIONS)}."
             )
+        self.spec = spec
+        self.augment = tuple(name for name in augment if name not in ON_DEVICE)
         self.deterministic = CROP not in augment
         resized = replace(spec, resize=None) if RESIZE in augment else spec
         resize = Resize(_sides(resized, margin=CROP in augment), spec.interpolation)

@@ -21,7 +21,17 @@ from actrec_zoo.spec import ModelSpec, Reference, WeightsRef, as_published
 
 _NOT_OF_THE_RECIPE = {
     *("model", "data", "splits", "allow_leak", "ratios", "weights", "backbone_weights", "options", "trainable"),
-    *("cache_features", "objective", "trainer", "seed", "device", "workers", "profile"),
+    *(
+        "cache_features",
+        "features_dtype",
+        "feature_views",
+        "objective",
+        "trainer",
+        "seed",
+        "device",
+        "workers",
+        "profile",
+    ),
 }
 _ONLY_WITH = {"momentum": ("optimizer", "sgd"), "milestones": ("schedule", "step"), "gamma": ("schedule", "step")}
 """Settings that another one switches on: named only where it has this value."""

@@ -48,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     network_rules.parameter_count,
     network_rules.new_classifier,
     network_rules.forward,
+    network_rules.head_options,
     network_rules.independent_clips,
     network_rules.clips_matter,
     network_rules.deterministic,

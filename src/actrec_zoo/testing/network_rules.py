@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -15,6 +18,7 @@ from actrec_zoo.testing.subject import (
     close,
     random_clips,
 )
+from actrec_zoo.training.parameters import is_of_head
 from actrec_zoo.weights import load_strictly
 
 
@@ -56,6 +60,29 @@ def forward(subject: Subject) -> None:
         composed = classifier.forward_head(classifier.forward_features(clips))
     require_logits(logits)
     require(close(logits, composed), "forward differs from forward_head(forward_features(clips))")
+
+
+@rule("list an option in ModelSpec.head_options only where nothing before the head looks at it, with values that fit")
+def head_options(subject: Subject) -> Verdict | None:
+    """Options of the head leave the features as they are, at every value that a search tries."""
+    listed = subject.spec.head_options
+    if not listed:
+        return Verdict("skipped", "the spec lists no options of the head")
+    unknown = [name for name in listed if name not in subject.spec.options]
+    require(not unknown, f"there is no option {', '.join(unknown)}")
+    before = _shapes_before_head(subject, {})
+    for name, values in listed.items():
+        for value in values:
+            require(_shapes_before_head(subject, {name: value}) == before, f"{name}={value!r} changes the backbone")
+    together = {name: values[-1] for name, values in listed.items() if values}
+    classifier, other = subject.classifier(), subject.with_options(together).classifier()
+    backbone = {n: t for n, t in classifier.net.state_dict().items() if not is_of_head(n, subject.spec)}
+    other.net.load_state_dict(backbone, strict=False)
+    clips = random_clips(classifier)
+    with torch.inference_mode():
+        same = close(classifier.forward_features(clips), other.forward_features(clips))
+    require(same, f"the features change with {together}")
+    return None
 
 
 @rule("look for attention, normalisation or pooling over dimension 0; a transformer layer needs batch_first=True")
@@ -136,6 +163,11 @@ def export(subject: Subject) -> Verdict | None:
         same = close(classifier(clips), program.module()(clips))
     require(same, "the exported program gives other logits")
     return None
+
+
+def _shapes_before_head(subject: Subject, options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    state = subject.with_options(options).meta_network().state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in state.items() if not is_of_head(name, subject.spec)}
 
 
 def require_logits(logits: Tensor, when: str = "") -> None:

@@ -38,6 +38,12 @@ class Subject:
         self.input = model.spec.input.with_size(size) if size else model.spec.input
         self.options = dict(options or {})
 
+    def with_options(self, options: Mapping[str, Any]) -> Subject:
+        """The model with further options."""
+        other = Subject(self.model, options={**self.options, **options})
+        other.input = self.input
+        return other
+
     def classifier(self) -> VideoClassifier:
         """The network in evaluation mode, as it was built: what a rule before did to it is undone."""
         classifier, tensors = self._built

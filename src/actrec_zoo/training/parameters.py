@@ -31,7 +31,12 @@ def set_trainable(net: nn.Module, spec: ModelSpec, patterns: Sequence[str]) -> l
 
 def only_head_trains(net: nn.Module, spec: ModelSpec) -> bool:
     """Whether every parameter that trains belongs to the head."""
-    return all(n.startswith(f"{spec.head}.") for n, p in net.named_parameters() if p.requires_grad)
+    return all(is_of_head(n, spec) for n, p in net.named_parameters() if p.requires_grad)
+
+
+def is_of_head(name: str, spec: ModelSpec) -> bool:
+    """Whether a tensor of this name belongs to the head: what follows the features."""
+    return name.startswith(f"{spec.head}.")
 
 
 def parameter_groups(

@@ -46,11 +46,6 @@ class RunFolder:
         return self.path / "splits"
 
     @property
-    def features(self) -> Path:
-        """Where features of a frozen backbone lie during the run."""
-        return self.path / "features"
-
-    @property
     def last_checkpoint(self) -> Path:
         """The state to go on from."""
         return self.path / "checkpoints" / LAST
@@ -99,7 +94,7 @@ class RunFolder:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Make the folder; leave nothing behind when the run fails before its first checkpoint, and no features ever.
+        """Make the folder; leave nothing behind when the run fails before its first checkpoint.
 
         Raises:
             RunError: the folder cannot be made, or another run has made it in the meantime.
@@ -114,9 +109,6 @@ class RunFolder:
             if distributed.is_first() and self.fresh and not self.has_checkpoint:
                 shutil.rmtree(self.path, ignore_errors=True)
             raise
-        finally:
-            if distributed.is_first():
-                shutil.rmtree(self.features, ignore_errors=True)
 
     def settings(self) -> Layer:
         """The settings that an earlier process began this run with.
