@@ -22,7 +22,7 @@ def torchrun(
 ) -> subprocess.CompletedProcess[str]:
     """`actrec-zoo train` in several processes."""
     flags = [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = ["-m", "actrec_zoo", "train", "tiny_conv3d", "--data", str(data), "--out", str(out), *flags]
     return subprocess.run([*launch, *command], capture_output=True, text=True, timeout=120, check=False)
 
