@@ -135,7 +135,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
     def failures(self) -> tuple[Failure, ...]:
         """Videos that the probe could not read; they have no clips."""
         failed = self.videos[np.isin(self.videos, list(self.manifest.errors))].tolist()
-        return tuple(Failure(video, self.manifest.paths[video], self.manifest.errors[video]) for video in failed)
+        return tuple(Failure(video, self.manifest.name(video), self.manifest.errors[video]) for video in failed)
 
     @property
     def clip_size(self) -> int:
@@ -176,7 +176,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         except DataError as error:
             self.close()
             video, _ = self.locate(index)
-            return Failure(video, self.manifest.paths[video], str(error))
+            return Failure(video, self.manifest.name(video), str(error))
 
     def close(self) -> None:
         """Let go of the video that is open."""

@@ -65,7 +65,7 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
             return self.clip(index, epoch)
         except DataError as error:
             video, _ = self._clips.locate(index)
-            return Failure(video, self.manifest.paths[video], str(error))
+            return Failure(video, self.manifest.name(video), str(error))
 
 
 def extract_features(

@@ -160,6 +160,10 @@ class Manifest:
         names = iter(self.group_names.take(groups[groups >= 0]))
         return [next(names) if grouped else "" for grouped in (groups >= 0).tolist()]
 
+    def name(self, index: int) -> str:
+        """What tells entry `index` from the others: its path, and its span behind a `#`."""
+        return self.entry(index).name
+
     @property
     def names(self) -> PackedStrings:
         """What tells each entry from the others: its path, and the span of a part behind a `#`."""

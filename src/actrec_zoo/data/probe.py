@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from actrec_zoo.data.decode import count_frames
+from actrec_zoo.data.decode import count_frames, video_reader
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.errors import DataError, RunError
@@ -35,7 +35,11 @@ def probe(manifest: Manifest, track: Track[tuple[int, str]] = no_progress, cache
         manifest: videos to count.
         track: shows the progress.
         cache: folder of remembered counts; by default in the user's cache folder.
+
+    Raises:
+        ConfigError: the decoder of videos that was chosen cannot be used: said here, before there are workers.
     """
+    video_reader()
     file = (cache or cache_folder() / "frames") / f"{manifest.content_hash()}.json"
     counts = _read_cache(file, len(manifest))
     unknown = np.flatnonzero(counts == 0)

@@ -12,6 +12,8 @@ from actrec_zoo.spec import InputSpec
 
 TrainSampling = Literal["blocks", "random", "uniform"]
 
+_DIGITS = 9  # 3.3 / 1.1 is 2.9999999999999996
+
 
 @dataclass(frozen=True)
 class ClipSampler:
@@ -51,7 +53,7 @@ class ClipSampler:
         """Video frames from one clip frame to the next, for videos of these frames a second; 0 is an unknown rate."""
         if self.fps is None:
             return np.full_like(rates, self.stride)
-        return np.where(rates > 0, rates / self.fps, 1.0)
+        return np.where(rates > 0, np.round(rates / self.fps, _DIGITS), 1.0)
 
     def clips_per_video(
         self, lengths: NDArray[np.signedinteger[Any]], rates: NDArray[np.float64] | None = None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from actrec_zoo.data.layouts import read_csv
 from actrec_zoo.data.manifest import SPLIT_NAMES, Entry, IntArray, Manifest
-from actrec_zoo.data.strings import PackedStrings, StringIndex, StringPacker, in_runs
+from actrec_zoo.data.strings import PackedStrings, StringIndex, StringPacker, first_places, in_runs
 from actrec_zoo.errors import DataError
 from actrec_zoo.files import write_atomically
 
@@ -88,13 +88,23 @@ def refuse_leaks(manifest: Manifest, splits: Splits, where: str, *, allow: bool 
 
 
 def find_leaks(manifest: Manifest, splits: Splits) -> Iterator[Leak]:
-    """Every video, and every group, that two splits share."""
+    """Every video, whole or in parts, and every group, that two splits share."""
+    video_of = first_parts(manifest)
     for (first, ours), (second, theirs) in itertools.combinations(splits.items(), 2):
-        for video in _in_both(ours, theirs, len(manifest)).tolist():
-            yield Leak("video", manifest.paths[video], first, second)
+        shared = _in_both(video_of[ours], video_of[theirs], len(manifest))
+        names = set(manifest.paths.take(shared))
+        yield from (Leak("video", name, first, second) for name in manifest.paths.take(shared))
         groups = _in_both(manifest.groups[ours] + 1, manifest.groups[theirs] + 1, len(manifest.group_names) + 1)
         for name in sorted(manifest.group_names.take(groups[groups > 0] - 1)):
-            yield Leak("source group", name, first, second)
+            if name not in names:  # parts of a video are a group of its name
+                yield Leak("source group", name, first, second)
+
+
+def first_parts(manifest: Manifest) -> IntArray:
+    """For each entry the first one of the same video, int64[N]: itself, unless parts of videos are listed."""
+    if np.isnan(manifest.spans[:, 0]).all():
+        return np.arange(len(manifest), dtype=np.int64)
+    return first_places(manifest.paths)
 
 
 def _in_both(ours: NDArray[Any], theirs: NDArray[Any], limit: int) -> IntArray:

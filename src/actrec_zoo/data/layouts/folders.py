@@ -69,10 +69,21 @@ def is_video_file(name: str) -> bool:
     return name.lower().endswith(_VIDEO_SUFFIXES) and not is_hidden(name)
 
 
+def is_folder(item: os.DirEntry[str]) -> bool:
+    """Whether an item is a folder; a link that leads to itself is none."""
+    try:
+        return item.is_dir()
+    except OSError:
+        return False
+
+
 def has_image(folder: Path) -> bool:
-    """Whether a folder holds an image: it is then one video."""
-    with os.scandir(folder) as items:
-        return any(_is_image(item.name) for item in items)
+    """Whether a folder holds an image: it is then one video. So is one that may not be looked into: it gets named."""
+    try:
+        with os.scandir(folder) as items:
+            return any(_is_image(item.name) for item in items)
+    except PermissionError:
+        return True
 
 
 def _split_folders(path: Path) -> dict[str, str]:
@@ -85,7 +96,7 @@ def _split_folders(path: Path) -> dict[str, str]:
 
 def _read_class(folder: Path, skipped: Counter[str]) -> Iterator[Entry]:
     with os.scandir(folder) as items:
-        kinds = {item.name: item.is_dir() for item in items}
+        kinds = {item.name: is_folder(item) for item in items}
     label = folder.name
     for name in natural_order(kinds):
         if is_video_file(name) and not kinds[name]:

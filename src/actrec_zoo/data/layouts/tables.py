@@ -32,11 +32,13 @@ class TableReader:
             raise DataError(f"{path} holds no {' or '.join(MANIFEST_NAMES)}")
         root = self.root(path)
         packed, prefix = (root / PACK_HEADER).is_file(), str(root)
+        in_parts = _videos_in_parts(file)
         for line, entry in read_csv(file):
             # `Path.exists` costs four times as much, for each of what may be a million videos
             if not packed and not os.access(os.path.join(prefix, entry.path), os.F_OK):  # noqa: PTH118
                 raise DataError(f"{file}, line {line}: there is no {root / entry.path}")
-            yield entry
+            whole_too = not entry.group and entry.path in in_parts
+            yield entry._replace(group=entry.path) if whole_too else entry
 
 
 def read_csv(file: Path) -> Iterator[tuple[int, Entry]]:
@@ -73,6 +75,14 @@ def read_rows(file: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Mapp
                 yield rows.line_num, dict(zip(columns, row + [""] * short if short > 0 else row, strict=False))
     except (OSError, csv.Error) as error:
         raise DataError(f"cannot read {file}: {error}") from error
+
+
+def _videos_in_parts(file: Path) -> frozenset[str]:
+    """Paths of the videos of which the table names a part."""
+    first = next(read_rows(file, ("path", "label")), None)
+    if first is None or not first[1].keys() & _SPAN_COLUMNS.keys():
+        return frozenset()
+    return frozenset(entry.path for _, entry in read_csv(file) if entry.span)
 
 
 def _manifest_of(folder: Path) -> Path | None:
