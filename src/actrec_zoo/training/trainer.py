@@ -82,11 +82,11 @@ class SupervisedTrainer:
         state = TrainingState(model, optimizer, config, Running(model.device), steps=len(batches))
         state.wait = DataWait(model.device) if config.profile else None
         told = Callbacks(callbacks)
-        told.on_start(state)
-        loop = _Loop(accelerator, state, train, val, batches, objective, told)
-        for failure in (*train.failures, *val.failures):
-            loop.note_failure(failure)
-        with InterruptFlag() as interrupt:
+        with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
+            told.on_start(state)
+            loop = _Loop(accelerator, state, train, val, batches, objective, told)
+            for failure in (*train.failures, *val.failures):
+                loop.note_failure(failure)
             while state.epoch < config.epochs:
                 loop.run_epoch(interrupt)
         if state.best is None:
