@@ -1,9 +1,11 @@
 """Devices, workers and threads."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
-from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
+from actrec_zoo.devices import cpu_threads, default_workers, resolve_device, usable_cores
 from actrec_zoo.errors import ConfigError
 
 
@@ -30,3 +32,12 @@ def test_threads_hold_in_the_block_alone() -> None:
     with pytest.raises(ZeroDivisionError), cpu_threads(before + 1):
         raise ZeroDivisionError
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"),
+    [("max 100000\n", None), ("100000 100000\n", 1), ("50000 100000\n", 1), ("190000 100000\n", 1)],
+)
+def test_a_containers_share_of_the_cores_counts(tmp_path: Path, quota: str, cores: int | None) -> None:
+    (tmp_path / "cpu.max").write_text(quota)
+    assert usable_cores(tmp_path / "cpu.max") == (cores or usable_cores(tmp_path / "none"))

@@ -24,7 +24,7 @@ from actrec_zoo.data.spans import cut_to_spans
 from actrec_zoo.data.splits import Splits, read_splits
 from actrec_zoo.data.stated import stated_splits, with_validation
 from actrec_zoo.data.transforms import ClipTransform
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import ConfigError, DataError
 from actrec_zoo.spec import InputSpec
 
 EvalSplit = Literal["train", "val", "test", "all"]
@@ -51,6 +51,8 @@ def training_data(
         raise DataError(f"{config.data} has one class, {manifest.classes[0]!r}: a classifier needs at least two")
     splits: Splits
     if files is not None:
+        if config.splits is not None and files == Path(config.splits):  # a run's own copy was judged when it was made
+            manifest = group_by(manifest)
         manifest, splits = read_splits(files, manifest, allow_leak=config.allow_leak)
         _require_training_splits(files, manifest, splits)
     elif stated := stated_splits(manifest, allow_leak=config.allow_leak):
@@ -140,8 +142,11 @@ def _require_training_splits(files: Path, manifest: Manifest, splits: Splits) ->
 
 def _augmentation(config: TrainConfig, classes: Sequence[str]) -> Augmentation:
     """What is done to training clips on the device; nothing is mirrored where that would make a label wrong."""
+    if config.flip_labels and FLIP not in config.augment:
+        raise ConfigError(f"flip_labels says what {FLIP} does to labels: add {FLIP} to augment, or leave it out")
     mirrored = mirrored_classes(classes, config.flip_labels)
-    unpaired = [name for name in directed_classes(classes) if mirrored[classes.index(name)] == classes.index(name)]
+    named = {name for pair in config.flip_labels.items() for name in pair}
+    unpaired = [name for name in directed_classes(classes) if name not in named]
     if FLIP not in config.augment or not unpaired:
         return Augmentation(config.augment, torch.from_numpy(mirrored) if config.flip_labels else None)
     _log.warning(

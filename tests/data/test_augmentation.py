@@ -103,6 +103,13 @@ def test_pairs_of_classes_change_places() -> None:
 
 
 def test_classes_that_name_a_direction() -> None:
-    named = ["turn_left", "Moving something from left to right", "DrawClockwise", "counter-clockwise", "RIGHT"]
+    named = [
+        "turn_left",
+        "Moving something from left to right",
+        "DrawClockwise",
+        "counter-clockwise",
+        "RIGHT",
+        "HTMLLeft",
+    ]
     others = ["brush_hair", "bright", "leftover", "jump", "clock", "upright"]
     assert directed_classes([*named, *others]) == named

@@ -26,7 +26,7 @@ VIDEOS = 20_000
 MOST = 200
 """Bytes a video at any time: 200 MB for a million. Its names as Python strings, in one tuple, would take more."""
 KEPT = 60
-LISTED = 60_000
+LISTED = 200_000
 """Videos of which workers read some."""
 FIXED = 1_000_000
 """What does not grow with the number of videos."""
@@ -128,4 +128,4 @@ def test_workers_share_the_manifest_and_do_not_grow(squares: Path) -> None:
     assert sum(1 for _, _ in zip(range(440), read, strict=False)) == 440
     growth = [private_memory(pid) - first for pid, first in zip(workers, at_first, strict=True)]
     assert len(growth) == 2
-    assert max(growth) < 3_000_000, (growth, at_first)
+    assert max(growth) < 6_000_000, (growth, at_first)

@@ -218,3 +218,13 @@ def test_a_packed_video_has_a_header(tmp_path: Path) -> None:
     assert read_header(tmp_path / "pack" / "run" / "a.mp4") == Header(30, 20, 25.0)
     assert read_header(tmp_path / "data" / "run" / "a.mp4") == Header(48, 48, 25.0)
     assert read_header(tmp_path / "pack" / "run" / "b.mp4") is None
+
+
+def test_videos_that_would_get_one_name_are_refused(tmp_path: Path) -> None:
+    for place in ("a", "sub/a"):
+        write_video(tmp_path / place / "x.mp4", moving_square(6, step=1))
+    table = tmp_path / "sub" / "data.csv"
+    table.write_text("path,label\na/x.mp4,run\n../a/x.mp4,jump\n")
+    with pytest.raises(DataError, match=r"two videos would be a/x\.mp4 in the pack, one of them \.\./a/x\.mp4"):
+        write_pack(probe(read_manifest(table)), tmp_path / "pack", Resize([8]))
+    assert not (tmp_path / "pack").exists()

@@ -23,6 +23,18 @@ def test_time_spent_on_data_is_told_from_time_spent_on_steps() -> None:
     assert wait.total >= 0.2 and wait.share < 0.5, "every epoch counts anew"
 
 
+class SlowToStart:
+    def __iter__(self) -> Iterator[Any]:
+        time.sleep(0.2)
+        return iter([1, 2])
+
+
+def test_the_start_of_workers_is_waiting() -> None:
+    wait = DataWait(torch.device("cpu"))
+    assert list(wait.over(SlowToStart())) == [1, 2]
+    assert wait.share > 0.9
+
+
 def test_an_epoch_without_batches_takes_no_time() -> None:
     wait = DataWait(torch.device("cpu"))
     assert list(wait.over([])) == []

@@ -326,6 +326,16 @@ def test_nothing_is_mirrored_where_a_class_is_a_direction(
     assert caplog.text.count("horizontal_flip is left out: a mirrored clip of class 'left'") == 1
 
 
+def test_flip_labels_without_a_flip_are_an_error(squares: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="add horizontal_flip to augment"):
+        settings = TINY | {"flip_labels": {"left": "right"}}
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **settings)
+    same = TINY | {"flip_labels": {"left": "left", "right": "right"}, "augment": ("horizontal_flip",)}
+    mirrored = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "same", epochs=1, **same)
+    plain = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "plain", epochs=1, **TINY)
+    assert mirrored.result.last.train_loss != plain.result.last.train_loss
+
+
 def test_mirrored_clips_of_paired_classes_are_learnt_as_the_other(squares: Path, tmp_path: Path) -> None:
     settings = {"augment": ("horizontal_flip",), "flip_labels": {"left": "right"}, "sampling": "blocks"}
     run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=12, **TINY | settings)

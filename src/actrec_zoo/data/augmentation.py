@@ -26,7 +26,7 @@ _DIRECTIONS = frozenset({"left", "right", "leftward", "rightward", "leftwards", 
     "counterclockwise",
     "anticlockwise",
 }
-_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+")
+_WORD = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 ClipKey = tuple[int, int, int]
 """(seed, epoch, index) of a clip: everything random about it is drawn from this."""
@@ -84,7 +84,7 @@ def mirrored_classes(classes: Sequence[str], pairs: Mapping[str, str]) -> NDArra
 
     Args:
         classes: their names.
-        pairs: classes that change places; one direction of a pair is enough.
+        pairs: classes that change places; one direction of a pair is enough. A class with itself does not change.
 
     Raises:
         ConfigError: a pair names a class that does not exist, or a class is in two pairs.

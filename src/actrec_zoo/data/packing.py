@@ -23,6 +23,7 @@ from actrec_zoo.data.layouts import MANIFEST_NAME
 from actrec_zoo.data.manifest import PACK_HEADER, IntArray, Manifest
 from actrec_zoo.data.pack import ENDS_FILE, FORMAT, FRAMES_FILE, INDEX_FILE, key_of
 from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.data.strings import PackedStrings, first_places
 from actrec_zoo.data.transforms import Resize
 from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.errors import DataError, RunError
@@ -145,9 +146,11 @@ def write_pack(
         Why videos cannot be read, by index: they are in the pack without frames.
 
     Raises:
+        DataError: two videos would have one name in the pack.
         RunError: `out` exists or cannot be written.
     """
     require_new(out)
+    _require_names(manifest)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
@@ -169,6 +172,17 @@ def require_new(out: Path) -> None:
     """
     if out.exists():
         raise RunError(f"{out} exists already: choose another folder")
+
+
+def _require_names(manifest: Manifest) -> None:
+    names = PackedStrings(_below(name) for name in manifest.names)
+    repeated = np.flatnonzero(first_places(names) != np.arange(len(names)))
+    if len(repeated):
+        number = int(repeated[0])
+        raise DataError(
+            f"two videos would be {names[number]} in the pack, one of them {manifest.name(number)}: give their paths "
+            "relative to a folder that holds them all"
+        )
 
 
 def _write_frames(folder: Path, manifest: Manifest, parts: _Parts, workers: int, track: Track[object]) -> _Writer:

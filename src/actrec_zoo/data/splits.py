@@ -148,4 +148,4 @@ def _read_split(file: Path, manifest: Manifest, index: StringIndex, groups: Stri
 def _refuse_twice(file: Path, manifest: Manifest, videos: IntArray) -> None:
     once, counts = np.unique(videos, return_counts=True)
     if len(once) < len(videos):
-        raise DataError(f"{file} names {manifest.paths[int(once[counts.argmax()])]} more than once")
+        raise DataError(f"{file} names {manifest.name(int(once[counts.argmax()]))} more than once")

@@ -66,8 +66,10 @@ def _hold_out(manifest: Manifest, videos: IntArray, share: float, seed: int) -> 
     for index in videos.tolist():
         group = int(manifest.groups[index])
         members[group if group >= 0 else -index - 1].append(index)
-    order = list(members)
-    np.random.default_rng(seed).shuffle(order)
+    # A bit generator's own numbers are the same in every release of numpy; its shuffles are not promised to be.
+    keys = np.random.PCG64(seed).random_raw(len(members))
+    groups = list(members)
+    order = [groups[place] for place in np.argsort(keys, kind="stable").tolist()]
     chosen: list[int] = []
     for group in sorted(order, key=lambda group: len(members[group])):
         counts = np.bincount(manifest.labels[members[group]], minlength=len(left))

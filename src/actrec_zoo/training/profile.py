@@ -35,11 +35,9 @@ class DataWait:
     def over(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches of an epoch."""
         self.waited = self.total = 0.0
-        begin = time.perf_counter()
-        source = iter(batches)
+        begin = asked = time.perf_counter()
+        source = iter(batches)  # starts the workers
         while True:
-            self._finish_work()
-            asked = time.perf_counter()
             batch = next(source, None)
             had = time.perf_counter()
             self.waited += had - asked
@@ -47,6 +45,8 @@ class DataWait:
             if batch is None:
                 return
             yield batch
+            self._finish_work()
+            asked = time.perf_counter()
 
     def _finish_work(self) -> None:
         if self._device.type == "cuda":

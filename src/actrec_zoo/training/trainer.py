@@ -90,12 +90,12 @@ class SupervisedTrainer:
         state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
         state.wait = DataWait(model.device) if config.profile else None
         told = Callbacks(callbacks)
-        told.on_start(state)
-        update = Update(accelerator, network, state, objective)
-        loop = _Loop(state, train, val, batches, update, precision, told)
-        for failure in (*train.failures, *val.failures):
-            loop.note_failure(failure)
-        with InterruptFlag() as interrupt:
+        with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
+            told.on_start(state)
+            update = Update(accelerator, network, state, objective)
+            loop = _Loop(state, train, val, batches, update, precision, told)
+            for failure in (*train.failures, *val.failures):
+                loop.note_failure(failure)
             while state.epoch < config.epochs:
                 loop.run_epoch(interrupt)
         if state.best is None:

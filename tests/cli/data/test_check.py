@@ -59,3 +59,26 @@ def test_bad_input_is_told_in_a_line(squares: Path, tmp_path: Path, invoke: Invo
         code, _, err = invoke("data", "check", *arguments)
         assert code == 2 and err.splitlines()[-1].startswith("error: ") and words in err and "Traceback" not in err
     assert not (tmp_path / "f.csv").exists()
+
+
+def test_groups_that_names_tell_are_looked_at(tmp_path: Path, invoke: Invoke) -> None:
+    for film in range(6):
+        for number in range(2):
+            name = f"Film{film}_wave_u_nm_np1_ba_goo_{number}.avi"
+            write_video(tmp_path / "data" / "wave" / name, scene(2 * film + number, 12))
+    names = sorted(path.name for path in (tmp_path / "data" / "wave").iterdir())
+    for split, videos in {"train": names[:7], "val": names[7:9], "test": names[9:]}.items():
+        rows = "".join(f"wave/{name},wave\n" for name in videos)
+        (tmp_path / f"{split}.csv").write_text(f"path,label\n{rows}")
+    code, out, _ = invoke("data", "check", tmp_path / "data", "--splits", tmp_path, "--out", tmp_path / "f.csv")
+    assert code == 1 and "shared group: 2" in out
+
+
+def test_parts_without_frames_are_found(tmp_path: Path, invoke: Invoke) -> None:
+    write_video(tmp_path / "a.mp4", scene(1, 20))
+    table = tmp_path / "data.csv"
+    table.write_text("path,label,start_frame,end_frame\na.mp4,run,0,10\na.mp4,jump,30,40\na.mp4,hop,10,11\n")
+    code, _, _ = invoke("data", "check", table, "--out", tmp_path / "f.csv")
+    with (tmp_path / "f.csv").open(newline="") as file:
+        found = [(row["kind"], row["path"]) for row in csv.DictReader(file)]
+    assert code == 1 and found == [("empty", "a.mp4#frames=30-40"), ("one frame", "a.mp4#frames=10-11")]

@@ -80,3 +80,12 @@ def test_the_same_part_twice_is_refused(tmp_path: Path) -> None:
 def test_a_whole_video_and_its_parts_are_one_source(tmp_path: Path) -> None:
     text = "path,label,group,start,end\na.mp4,run,,,\na.mp4,jump,,0,5\nb.mp4,run,,,\nb.mp4,jump,g,0,5\n"
     assert [entry.group for entry in entries(read_manifest(write(tmp_path, text)))] == ["a.mp4", "a.mp4", "b.mp4", "g"]
+
+
+def test_null_characters_and_blanks_in_a_table(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"path,label\nv\x00.mp4,run\n")
+    with pytest.raises(DataError, match=r"a\.csv, line 2: the path holds a null character|a\.csv"):
+        read_manifest(tmp_path / "a.csv")
+    (tmp_path / "v.mp4").touch()
+    (tmp_path / "b.csv").write_text("path, label\nv.mp4,run\n")
+    assert read_manifest(tmp_path / "b.csv").classes == ("run",)

@@ -53,13 +53,14 @@ def command(data: str, data_format: str | None, classes: str | None, splits: Pat
     from actrec_zoo.components import read_data
     from actrec_zoo.data.checking.check import check
     from actrec_zoo.data.checking.findings import write_findings
+    from actrec_zoo.data.grouping import group_by
     from actrec_zoo.data.splits import read_splits
     from actrec_zoo.data.stated import stated_splits
     from actrec_zoo.files import require_folder
 
     require_folder(out.parent)
     show_log()
-    manifest = read_data(data, data_format, classes)
+    manifest = group_by(read_data(data, data_format, classes))
     if splits is None:
         divided = stated_splits(manifest, allow_leak=True)
     else:

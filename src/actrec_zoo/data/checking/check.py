@@ -14,6 +14,7 @@ from actrec_zoo.data.checking.likeness import FEWEST, Thumbnails, is_flat, motio
 from actrec_zoo.data.manifest import SPLIT_NAMES, IntArray, Manifest
 from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress, probe
+from actrec_zoo.data.spans import cut_to_spans
 from actrec_zoo.data.splits import Splits, find_leaks, first_parts
 
 ALIKE = 0.88
@@ -35,6 +36,7 @@ def check(
     manifest = probe(manifest, track)
     if splits is not None:
         yield from _leaks(manifest, splits)
+    yield from _unusable_parts(manifest, track)
     first_part = first_parts(manifest)
     videos = np.unique(first_part).tolist()
     pictures: dict[int, Thumbnails] = {}
@@ -83,6 +85,19 @@ def _near_duplicates(
             start = f", from its frame {likeness.offset} on" if likeness.offset > 0 else ""
             detail = f"{_between([split[other], split[video]])}, likeness {likeness.correlation:.2f}{start}"
             yield Finding("near-duplicate", manifest.paths[video], manifest.paths[other], detail)
+
+
+def _unusable_parts(manifest: Manifest, track: Track[Any]) -> Iterator[Finding]:
+    """Parts of readable videos that hold no frame, or one."""
+    parts = np.flatnonzero(~np.isnan(manifest.spans[:, 0]) & (manifest.frames > 0)).tolist()
+    if not parts:
+        return
+    cut = cut_to_spans(manifest, track)
+    for part in parts:
+        if part in cut.errors:
+            yield Finding("empty", manifest.name(part), detail=cut.errors[part])
+        elif cut.frames[part] == 1:
+            yield Finding("one frame", manifest.name(part))
 
 
 def _split_of(splits: Splits, first_part: IntArray) -> dict[int, str]:

@@ -66,7 +66,7 @@ def read_rows(file: Path, required: tuple[str, ...]) -> Iterator[tuple[int, Mapp
     try:
         with file.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as stream:
             rows = csv.reader(stream, delimiter=_delimiter(file, stream))
-            columns = next(rows, [])
+            columns = [name.strip() for name in next(rows, [])]
             missing = set(required) - set(columns)
             if missing:
                 raise DataError(f"{file} lacks the column {', '.join(sorted(missing))}: {COLUMNS}")
@@ -101,6 +101,8 @@ def _entry(row: Mapping[str, str]) -> Entry:
     path, label = row["path"], row["label"]
     if not path or not label:
         raise DataError("path or label is empty")
+    if "\0" in path:
+        raise DataError("the path holds a null character")
     if path[0] == "." or path[-1] == "/" or "//" in path or "/." in path or "\\" in path:
         path = PurePath(path).as_posix()  # slow, and most paths are plain
     span = _span(row) if any(map(row.get, _SPAN_COLUMNS)) else None
