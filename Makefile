@@ -7,14 +7,16 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 DEMO := demo
+SECONDS := 300
 
-.PHONY: help demo test test-slow contract lint wheel cards docs clean
+.PHONY: help demo test test-slow contract fuzz lint wheel cards docs clean
 
 help:
 	@echo "make demo       train, evaluate, load and ask a small model on built-in clips"
 	@echo "make test       everything that a change has to pass"
 	@echo "make test-slow  the checks at full size"
 	@echo "make contract   of those, the model contract alone"
+	@echo "make fuzz       damaged files and lists, for SECONDS=300"
 	@echo "make lint       ruff, mypy, import-linter"
 	@echo "make cards      the model cards and the table of models, rendered anew"
 	@echo "make docs       the documentation, in site/"
@@ -59,6 +61,9 @@ test-slow: $(DEV)
 
 contract: $(DEV)
 	$(BIN)/python -m pytest -m slow tests/plugins/test_contract.py
+
+fuzz: $(DEV)
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 wheel: $(DEV)
 	$(BIN)/python tests/check_wheel.py

@@ -5,7 +5,14 @@
 JPEG frame folders, video files and packs of the same 320x240 frames, made in a temporary folder: from real clips where
 ACTREC_ZOO_TEST_DATA names a folder with `data/ut-interaction`, else generated. The ways take turns in one process with
 one thread; a second is one of CPU time, and a figure is the median over the turns. `bare` is the same decoder and the
-same resize in a plain loop. Peers that are not installed are skipped.
+same resize in a plain loop, the limit. Peers that are not installed are skipped.
+
+Below them, what a training loop receives: whole epochs through worker processes, as many as `train` starts (one a core
+but one), moved to the device by a loop that does nothing else. CPU time is that of all processes there; clips a second
+of the clock stand beside it.
+
+Peak memory is that of the process, all ways' data in it, and of each worker, pages that it shares with the process
+included. All files are read before the first turn that counts: the page cache is warm.
 """
 
 import argparse
@@ -14,18 +21,20 @@ import gc
 import io
 import itertools
 import json
+import multiprocessing
 import os
+import platform
 import random
-import resource
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import av
+import data_memory
 import numpy as np
 import simplejpeg
 import torch
@@ -34,18 +43,40 @@ from torch import Tensor
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from actrec_zoo.data.dataset import ClipDataset
+from actrec_zoo.data.dataset import ClipDataset, EpochBatches, make_loader
+from actrec_zoo.data.decode import DECODER_VARIABLE
 from actrec_zoo.data.layouts import read_manifest
-from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.data.packing import write_pack
 from actrec_zoo.data.probe import probe
 from actrec_zoo.data.sampling import ClipSampler
+from actrec_zoo.data.torchcodec_video import video_decoder_class
 from actrec_zoo.data.transforms import ClipTransform, Resize
+from actrec_zoo.devices import default_workers, resolve_device
+from actrec_zoo.errors import ConfigError
 from actrec_zoo.spec import InputSpec
 
 Way = Callable[[], Iterable[object]]
 """Reads clips, one after the other."""
 
+
+class Case(NamedTuple):
+    """Ways to read the same clips: in this process, and through worker processes."""
+
+    name: str
+    ways: dict[str, Way | None]
+    loaders: dict[str, Way]
+
+
+class Figures(NamedTuple):
+    """Of one way: clips a second of CPU time and of the clock; MiB at its peak, of this process and of each worker."""
+
+    rate: float
+    by_clock: float
+    mib: int
+    worker_mib: tuple[int, ...]
+
+
+BATCH = 16
 T, HEIGHT, WIDTH, RATE = 8, 240, 320, 25
 VIDEO_OPTIONS = {
     "avi": ("mpeg4", {"g": "12", "bf": "0", "b": "1500k"}),
@@ -94,15 +125,47 @@ def write_data(root: Path, videos: int, length: int) -> None:
 # This zoo
 
 
-def ours(data: Path, size: int, sampling: str, *, shuffle: bool = False) -> Way:
-    """`ClipDataset.clip` over all clips."""
+def dataset_of(data: Path, size: int, sampling: str) -> ClipDataset:
+    """The clips of a folder or a pack."""
     spec = InputSpec(frames=T, size=size)
     manifest = probe(read_manifest(data), cache=data.parent / "cache")
-    dataset = ClipDataset(manifest, np.arange(len(manifest)), ClipSampler(sampling, T), ClipTransform(spec))  # type: ignore[arg-type]
+    return ClipDataset(manifest, np.arange(len(manifest)), ClipSampler(sampling, T), ClipTransform(spec))  # type: ignore[arg-type]
+
+
+def ours(data: Path, size: int, sampling: str, *, shuffle: bool = False) -> Way:
+    """`ClipDataset.clip` over all clips."""
+    dataset = dataset_of(data, size, sampling)
     order = list(range(len(dataset)))
     if shuffle:
         random.Random(0).shuffle(order)
     return lambda: (dataset.clip(index, 0).frames for index in order)
+
+
+def by_torchcodec(way: Way) -> Way | None:
+    """A way of this zoo with the extra torchcodec."""
+    try:
+        video_decoder_class()
+    except ConfigError:
+        return None
+
+    def clips() -> Iterator[object]:
+        os.environ[DECODER_VARIABLE] = "torchcodec"
+        try:
+            yield from way()
+        finally:
+            del os.environ[DECODER_VARIABLE]
+
+    return clips
+
+
+def received(data: Path, size: int, sampling: str, *, shuffle: bool = False, workers: int | None = None) -> Way:
+    """What the training loop receives of an epoch."""
+    dataset = dataset_of(data, size, sampling)
+    device = resolve_device("auto")
+    batches = EpochBatches(len(dataset), BATCH, shuffle=shuffle)
+    workers = default_workers() if workers is None else workers
+    loader = make_loader(dataset, batches, workers=workers, pin=device.type == "cuda")
+    return lambda: itertools.chain.from_iterable(batch.to(device).inputs for batch in loader)
 
 
 # Frame folders
@@ -115,14 +178,35 @@ def blocks_of(data: Path) -> list[list[Path]]:
     return [names[i : i + T] for names in files for i in range(0, len(names) - T + 1, T)]
 
 
-def reports_way(blocks: Sequence[Sequence[Path]], size: int) -> Way:
-    """As the study's code: frame by frame, PIL, resize, float, NumPy."""
+class ReportsClips(torch.utils.data.Dataset[Tensor]):
+    """As the study's code: a Python list of block folders; frame by frame, PIL, resize, float, NumPy."""
 
-    def clip(block: Sequence[Path]) -> Tensor:
-        frames = [np.array(Image.open(f).convert("RGB").resize((size, size)), np.float32) / 255 for f in block]
+    def __init__(self, blocks: Sequence[Sequence[Path]], size: int) -> None:
+        self.blocks = blocks
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: int) -> Tensor:
+        images = [Image.open(file).convert("RGB").resize((self.size, self.size)) for file in self.blocks[index]]
+        frames = [np.array(image, np.float32) / 255 for image in images]
         return torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)
 
-    return lambda: (clip(block) for block in blocks)
+
+def reports_way(blocks: Sequence[Sequence[Path]], size: int) -> Way:
+    """Its clips in this process."""
+    clips = ReportsClips(blocks, size)
+    return lambda: (clips[index] for index in range(len(clips)))
+
+
+def reports_loader(blocks: Sequence[Sequence[Path]], size: int) -> Way:
+    """Its clips as it loads them, with one worker."""
+    loader = torch.utils.data.DataLoader(
+        ReportsClips(blocks, size), batch_size=BATCH, num_workers=1, persistent_workers=True
+    )
+    device = resolve_device("auto")
+    return lambda: itertools.chain.from_iterable(batch.to(device) for batch in loader)
 
 
 def image_folder(blocks: Sequence[Sequence[Path]], size: int) -> Way:
@@ -143,12 +227,14 @@ def bare_jpeg(blocks: Sequence[Sequence[Path]]) -> Way:
 
 
 def bare_jpeg_resize(blocks: Sequence[Sequence[Path]], size: int) -> Way:
-    """libjpeg-turbo, from memory, at half the size where that is enough, and torchvision's resize."""
+    """libjpeg-turbo, from memory, at half the size where that is enough, into one array; and torchvision's resize."""
     data = [[file.read_bytes() for file in block] for block in blocks]
-    least = {"min_height": HEIGHT // 2, "min_width": WIDTH // 2} if size <= HEIGHT // 2 else {}
+    height, width = (HEIGHT // 2, WIDTH // 2) if size <= HEIGHT // 2 else (HEIGHT, WIDTH)
 
     def clip(block: Sequence[bytes]) -> Tensor:
-        frames = np.stack([simplejpeg.decode_jpeg(frame, "RGB", **least) for frame in block])
+        frames = np.empty((len(block), height, width, 3), np.uint8)
+        for frame, place in zip(block, frames, strict=True):
+            simplejpeg.decode_jpeg(frame, "RGB", min_height=height, min_width=width, buffer=place)
         return functional.resize(torch.from_numpy(frames).permute(0, 3, 1, 2), [size, size], antialias=True)
 
     return lambda: (clip(block) for block in data)
@@ -231,28 +317,63 @@ def pytorchvideo_way(files: Sequence[Path], size: int, length: int, *, dense: bo
 # Measuring
 
 
-def compare(ways: dict[str, Way | None], turns: int, most: int) -> dict[str, float]:
-    """Clips a second of each way, the median over the turns."""
-    rates: dict[str, list[float]] = {name: [] for name, way in ways.items() if way is not None}
-    for turn, (name, way) in itertools.product(range(turns + 1), ways.items()):
-        if way is None:
-            continue
+def compare(ways: dict[str, Way | None], turns: int, most: int | None) -> dict[str, Figures]:
+    """The ways in turn: the median of the rates over the turns, and the most memory."""
+    there = {name: way for name, way in ways.items() if way is not None}
+    rates: dict[str, list[tuple[float, float]]] = {name: [] for name in there}
+    peaks: dict[str, float] = dict.fromkeys(there, 0.0)
+    workers: dict[str, set[int]] = {}
+    for turn, (name, way) in itertools.product(range(turns + 1), there.items()):
         gc.collect()
-        start = time.process_time()
+        others = worker_ids()
+        forget_peak()
+        start, clock = cpu_seconds(workers.get(name, ())), time.perf_counter()
         count = sum(1 for _ in itertools.islice(way(), most))
-        if turn:  # the first turn warms caches
-            rates[name].append(count / (time.process_time() - start))
-    return {name: round(statistics.median(values), 2) for name, values in rates.items()}
+        if turn:  # the first turn warms caches, and starts workers
+            rates[name].append((count / (cpu_seconds(workers[name]) - start), count / (time.perf_counter() - clock)))
+            peaks[name] = max(peaks[name], peak_mib())
+        else:
+            workers[name] = worker_ids() - others
+    return {
+        name: Figures(
+            *(round(statistics.median(values), 2) for values in zip(*rates[name], strict=True)),
+            round(peaks[name]),
+            tuple(round(peak_mib(worker)) for worker in sorted(workers[name])),
+        )
+        for name in there
+    }
 
 
-def jpeg_cases(root: Path) -> Iterator[tuple[str, dict[str, Way | None]]]:
+def cpu_seconds(workers: Iterable[int]) -> float:
+    """CPU time of this process and of some others, so far."""
+    times = (Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[11:13] for worker in workers)
+    return time.process_time() + sum(int(user) + int(system) for user, system in times) / os.sysconf("SC_CLK_TCK")
+
+
+def worker_ids() -> set[int]:
+    """Processes of the loaders that run."""
+    return {process.pid for process in multiprocessing.active_children() if process.pid is not None}
+
+
+def forget_peak() -> None:
+    """Let this process's peak of memory begin anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_mib(process: int | str = "self") -> float:
+    """The most memory that a process had."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+def jpeg_cases(root: Path) -> Iterator[Case]:
     """Frame folders, and packs of them."""
     blocks = blocks_of(root / "jpg")
     manifest = probe(read_manifest(root / "jpg"), cache=root / "cache")
     for size in (224, 112):
         for encoding in ("raw", "jpeg"):
             write_pack(manifest, root / f"{encoding}{size}", Resize([size, size]), encoding)  # type: ignore[arg-type]
-        yield (
+        yield Case(
             f"JPEG folders to {size}",
             {
                 "ours": ours(root / "jpg", size, "blocks"),
@@ -263,74 +384,80 @@ def jpeg_cases(root: Path) -> Iterator[tuple[str, dict[str, Way | None]]]:
                 "bare decode and resize": bare_jpeg_resize(blocks, size),
                 "bare decode at full size": bare_jpeg(blocks),
             },
+            {
+                "ours": received(root / "jpg", size, "blocks"),
+                "ours, raw pack": received(root / f"raw{size}", size, "blocks"),
+                "ours, raw pack, no worker": received(root / f"raw{size}", size, "blocks", workers=0),
+                "report's way, one worker": reports_loader(blocks, size),
+            },
         )
 
 
-def video_cases(root: Path, length: int) -> Iterator[tuple[str, dict[str, Way | None]]]:
+def video_cases(root: Path, length: int) -> Iterator[Case]:
     """Video files: clips one after the other, in random order, and spread over the video."""
     for suffix in VIDEO_OPTIONS:
-        files = sorted((root / suffix).rglob(f"*.{suffix}"))
+        data, files = root / suffix, sorted((root / suffix).rglob(f"*.{suffix}"))
         dense = [(file, numbers) for file in files for numbers in starts_of(length)]
         mixed = random.Random(0).sample(dense, len(dense))
         sparse = [(file, spread(length)) for file in files]
-        yield (
+        yield Case(
             f"{suffix}, blocks in order",
             {
-                "ours": ours(root / suffix, 224, "blocks"),
+                "ours": ours(data, 224, "blocks"),
+                "ours, torchcodec": by_torchcodec(ours(data, 224, "blocks")),
                 "pytorchvideo": pytorchvideo_way(files, 224, length, dense=True),
                 "decord": decord_way(224, dense),
                 "bare PyAV and resize": bare_pyav(files, 224, starts_of(length)),
             },
+            {"ours": received(data, 224, "blocks")},
         )
-        yield (
+        yield Case(
             f"{suffix}, blocks shuffled",
             {
-                "ours": ours(root / suffix, 224, "blocks", shuffle=True),
+                "ours": ours(data, 224, "blocks", shuffle=True),
+                "ours, torchcodec": by_torchcodec(ours(data, 224, "blocks", shuffle=True)),
                 "decord": decord_way(224, mixed),
                 "PyAV from the start": plain_pyav(files, 224, mixed),
             },
+            {"ours": received(data, 224, "blocks", shuffle=True)},
         )
-        yield (
+        yield Case(
             f"{suffix}, 8 frames spread",
             {
-                "ours": ours(root / suffix, 224, "uniform"),
+                "ours": ours(data, 224, "uniform"),
+                "ours, torchcodec": by_torchcodec(ours(data, 224, "uniform")),
                 "pytorchvideo": pytorchvideo_way(files, 224, length, dense=False),
                 "decord": decord_way(224, sparse),
                 "bare PyAV and resize": bare_pyav(files, 224, [spread(length)]),
             },
+            {"ours": received(data, 224, "uniform")},
         )
 
 
-def measure_manifest(videos: int) -> dict[str, float]:
-    """Seconds and MiB that a manifest of so many videos takes, pixels apart, in a process of its own."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        before, start = _resident(), time.process_time()
-        entries = (
-            Entry(f"class{i % 400}/video{i:07}.mp4", f"class{i % 400}", f"group{i % 9000}") for i in range(videos)
-        )
-        manifest = Manifest.from_entries(Path("data"), entries)
-        seconds, kept = time.process_time() - start, 0.0
-        gc.collect()
-        kept, peak = _resident() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
-        figures = {"videos": len(manifest), "seconds": round(seconds, 2), "mib": round(kept), "peak_mib": round(peak)}
-        os.write(writing, json.dumps(figures).encode())
-        os._exit(0)
-    os.waitpid(child, 0)
-    figures: dict[str, float] = json.loads(os.read(reading, 4096))
-    return figures
-
-
-def _resident() -> float:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-
-
-def show(name: str, rates: dict[str, float]) -> None:
+def show(title: str, figures: dict[str, Figures]) -> None:
     """Print one comparison."""
-    print(f"\n{name}")
-    for way, rate in rates.items():
-        print(f"  {way:26s} {rate:9.1f} clips/s   ours is {rates['ours'] / rate:6.2f} times that")
+    print(f"\n{title:48s} clips a second: of CPU   of the clock    ours is   peak MiB")
+    for way, (rate, by_clock, mib, worker_mib) in figures.items():
+        workers = "".join(f" + {worker}" for worker in worker_mib)
+        print(f"  {way:46s} {rate:22.1f} {by_clock:14.1f} {figures['ours'].rate / rate:8.2f} x   {mib}{workers}")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "processor": names[0].split(":")[1].strip() if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "workers": default_workers(),
+        "device": resolve_device("auto").type,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "simplejpeg": simplejpeg.__version__,
+        "frames": "real" if "ACTREC_ZOO_TEST_DATA" in os.environ else "generated",
+        "page_cache": "warm",
+    }
 
 
 def main() -> None:
@@ -342,17 +469,30 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     videos, length, turns, most = (2, 100, 3, 12) if arguments.quick else (8, 200, 7, 100)
-    results: dict[str, dict[str, float]] = {}
+    results: dict[str, dict[str, dict[str, Figures]]] = {}
+    load = [round(os.getloadavg()[0], 2)]
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         root = Path(folder)
         write_data(root, videos, length)
-        for name, ways in itertools.chain(jpeg_cases(root), video_cases(root, length)):
-            results[name] = compare(ways, turns, most)
-            show(name, results[name])
-    manifest = measure_manifest(100_000 if arguments.quick else 1_000_000)
-    print(f"\nmanifest of {manifest['videos']:,} videos: {manifest['seconds']} s, {manifest['mib']} MiB")
+        for name, ways, loaders in itertools.chain(jpeg_cases(root), video_cases(root, length)):
+            alone = compare(ways, turns, most)
+            show(f"{name}: in one process", alone)
+            through = compare(dict(loaders), turns, None)
+            show(f"{name}: received by the training loop", through)
+            results[name] = {"in_process": alone, "received": through}
+            load.append(round(os.getloadavg()[0], 2))
+    memory = data_memory.measure(quick=arguments.quick)
+    data_memory.show(memory)
     if arguments.json:
-        report = {"quick": arguments.quick, "clips_per_second": results, "manifest": manifest}
+        report = {
+            "quick": arguments.quick,
+            "machine": machine() | {"load_average": load},
+            "clips": {
+                name: {part: {way: one._asdict() for way, one in ways.items()} for part, ways in parts.items()}
+                for name, parts in results.items()
+            },
+            "memory": memory,
+        }
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 

@@ -99,6 +99,17 @@ def write_video(path: Path, frames: Frames, codec: str = "libx264", options: dic
     return path
 
 
+def turned(path: Path, degrees: int) -> Path:
+    """Let an MP4 file say that it is shown turned clockwise by a quarter, a half or three quarters."""
+    cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    matrix = np.array([cosine << 16, sine << 16, 0, -sine << 16, cosine << 16, 0, 0, 0, 1 << 30], ">i4").tobytes()
+    content = bytearray(path.read_bytes())
+    place = content.index(b"tkhd") + 4 + 40
+    content[place : place + 36] = matrix
+    path.write_bytes(content)
+    return path
+
+
 @pytest.fixture(scope="session")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set in the HMDB_simp layout: `left` and `right`, 10 frame folders each, 12 JPEG frames of 32x32."""

@@ -23,6 +23,7 @@ from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform
+from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import run_evaluation
@@ -95,7 +96,12 @@ def train(
     continued = folder.last_checkpoint if folder.has_checkpoint and not folder.fresh else None
     classifier = initial_model(registered, resolved.config, manifest.classes, continued).to(device)
     clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
-    with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
+    with (
+        folder.guard(),
+        _interruptible(folder, resolved.config),
+        worker_deaths_named(),
+        cpu_threads(resolved.config.threads),
+    ):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
         told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]

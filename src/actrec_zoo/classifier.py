@@ -125,8 +125,6 @@ class _Frames:
 def _open(video: Video, least: Size | None) -> tuple[Source, int]:
     if isinstance(video, str | Path):
         path = Path(video)
-        if not path.exists():
-            raise DataError(f"there is no video {path}")
         if path.suffix.lower() in IMAGE_SUFFIXES:
             raise DataError(f"{path} is one image: give a video, or the folder that holds its frames")
         return open_source(path, least), count_frames(path)

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
 from actrec_zoo.errors import ConfigError
 
 _MOST_WORKERS = 8
+_CPU_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def resolve_device(name: str) -> torch.device:
@@ -40,5 +42,15 @@ def cpu_threads(number: int | None) -> Iterator[None]:
 
 def default_workers() -> int:
     """Decoding processes when nothing is said: one a core but one, which the main process computes on; at most 8."""
+    return min(max(1, usable_cores() - 1), _MOST_WORKERS)
+
+
+def usable_cores(quota: Path = _CPU_QUOTA) -> int:
+    """Cores that this process may use: those of the machine, less what an affinity or a container's quota takes away.
+
+    Args:
+        quota: file with microseconds of CPU time, or `max`, a period, and the microseconds of the period.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(max(1, cores - 1), _MOST_WORKERS)
+    time, _, period = quota.read_text().partition(" ") if quota.is_file() else ("max", "", "")
+    return cores if time == "max" else max(1, min(cores, int(time) // int(period)))

@@ -10,6 +10,9 @@ from typing import Any
 
 from actrec_zoo.errors import RunError
 
+_DIGITS = re.compile(r"\d+")
+_ZEROS = str.maketrans("123456789", "0" * 9)
+
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it to `path`.
@@ -77,7 +80,10 @@ def require_folder(path: Path) -> None:
 
 def natural_order(names: Iterable[str]) -> list[str]:
     """Sort names as people count: `frame2` before `frame10`."""
-    return sorted(names, key=_natural_key)
+    found = list(names)
+    if len({name.translate(_ZEROS) for name in found}) == 1:
+        return sorted(found)  # numbers of one width, as most are: as text they have the same order
+    return sorted(found, key=_natural_key)
 
 
 def cache_folder() -> Path:
@@ -96,10 +102,14 @@ def _xdg(variable: str, fallback: str) -> Path:
     return Path(os.environ.get(variable) or Path.home() / fallback)
 
 
-def _natural_key(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    parts = re.split(r"(\d+)", name)
-    key = [(0, int(part), "") if part.isdecimal() else (1, 0, part.casefold()) for part in parts if part]
-    return key, name
+def _natural_key(name: str) -> tuple[str, str]:
+    """Numbers by their lengths, then by their digits, and before all text."""
+    return _DIGITS.sub(_number_key, name.casefold()), name
+
+
+def _number_key(digits: re.Match[str]) -> str:
+    number = str(int(digits[0]))
+    return f"\0{chr(len(number))}{number}"
 
 
 def _is_io_error(error: BaseException) -> bool:

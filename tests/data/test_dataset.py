@@ -267,3 +267,11 @@ def test_a_video_is_read_again_after_a_failure(tmp_path: Path) -> None:
         dataset.clip(0, 0)
     (folder / "2.jpg").write_bytes(whole)
     assert dataset.clip(0, 0).frames.shape == (4, 3, 16, 16)
+
+
+def test_failures_of_two_parts_of_one_video_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"no video")
+    table = tmp_path / "data.csv"
+    table.write_text("path,label,start_frame,end_frame\na.mp4,run,0,4\na.mp4,jump,4,8\n")
+    failures = make_dataset(probe(read_manifest(table))).failures
+    assert [failure.path for failure in failures] == ["a.mp4#frames=0-4", "a.mp4#frames=4-8"]

@@ -1,3 +1,4 @@
+import importlib.util
 import wave
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from actrec_zoo.data.decode import Source, count_frames, open_source
-from actrec_zoo.data.images import FrameFolder
+from actrec_zoo.data.decode import DECODER_VARIABLE, Source, count_frames, open_source, video_reader
+from actrec_zoo.data.images import FrameFolder, read_image
+from actrec_zoo.data.layouts import read_manifest
+from actrec_zoo.data.probe import probe
 from actrec_zoo.data.video import VideoFile
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import ConfigError, DataError
 from tests.conftest import moving_square, numbered_frames, write_frames, write_video
 
 SOURCES = {
@@ -203,3 +206,39 @@ def test_a_jpeg_at_full_size_has_the_pixels_of_pillow(tmp_path: Path) -> None:
         Image.fromarray(noise[0]).save(tmp_path / "1.jpg", quality=80, subsampling=subsampling)
         expected = np.array(Image.open(tmp_path / "1.jpg").convert("RGB"))
         assert torch.equal(FrameFolder(tmp_path).read(np.array([0]))[0], torch.from_numpy(expected).permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("size", [(64, 80), (65, 81)])
+@pytest.mark.parametrize("least", [None, (30, 30), (8, 8)])
+def test_frames_of_a_clip_are_those_of_the_images_alone(
+    tmp_path: Path, size: tuple[int, int], least: tuple[int, int] | None
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (5, *size, 3), np.uint8)
+    folder = write_frames(tmp_path / "v", frames)
+    clip = FrameFolder(folder, least).read(np.array([3, 0, 4, 0, 1]))
+    alone = [read_image(sorted(folder.iterdir())[number], least) for number in (3, 0, 4, 0, 1)]
+    assert torch.equal(clip, torch.from_numpy(np.stack(alone)).permute(0, 3, 1, 2))
+
+
+def test_videos_are_decoded_by_pyav_unless_the_variable_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in (None, "", "pyav"):
+        monkeypatch.delenv(DECODER_VARIABLE, raising=False)
+        if value is not None:
+            monkeypatch.setenv(DECODER_VARIABLE, value)
+        assert video_reader() is VideoFile
+
+
+def test_a_decoder_that_does_not_exist(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(DECODER_VARIABLE, "torchcodecs")
+    with pytest.raises(ConfigError, match=r"ACTREC_ZOO_DECODER is 'torchcodecs'.* Did you mean torchcodec\?"):
+        open_source(write_video(tmp_path / "v.mp4", numbered_frames(3)))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchcodec") is not None, reason="torchcodec is installed")
+def test_a_decoder_that_is_not_installed_is_told_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(DECODER_VARIABLE, "torchcodec")
+    write_video(tmp_path / "data" / "a" / "v.mp4", numbered_frames(3))
+    with pytest.raises(ConfigError, match=r"pip install 'actrec-zoo\[torchcodec\]'"):
+        probe(read_manifest(tmp_path / "data"), cache=tmp_path / "cache")

@@ -10,7 +10,7 @@ from actrec_zoo.data.decode import FrameFolder, count_frames, open_source
 from actrec_zoo.data.extraction import extract_frames
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.errors import ConfigError, DataError, RunError
-from tests.conftest import moving_square, numbered_frames, write_video
+from tests.conftest import moving_square, numbered_frames, turned, write_video
 
 
 def files(folder: Path) -> list[str]:
@@ -75,6 +75,14 @@ def test_one_file_quality_and_size(tmp_path: Path) -> None:
     assert coarse.stat().st_size < fine.stat().st_size
     extract_frames(video, tmp_path / "large", size=100)
     assert size(tmp_path / "large" / "a" / "000001.jpg") == (64, 48)
+
+
+def test_frames_are_turned_as_the_video_is_shown(tmp_path: Path) -> None:
+    video = turned(write_video(tmp_path / "in" / "a.mp4", moving_square(3, step=2, side=64)[:, :48]), 90)
+    extract_frames(tmp_path / "in", tmp_path / "out")
+    shown, written = open_source(video).read(np.arange(3)), FrameFolder(tmp_path / "out" / "a").read(np.arange(3))
+    assert shown.shape == written.shape == (3, 3, 64, 48)
+    assert (shown.float() - written.float()).abs().mean() < 2
 
 
 def test_videos_that_differ_in_their_suffix_alone_keep_it(tmp_path: Path) -> None:

@@ -2,154 +2,25 @@
 
 from __future__ import annotations
 
-import io
-import multiprocessing
 import os
-import resource
-import signal
-import struct
-import wave
-import zlib
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from actrec_zoo.data.decode import count_frames, open_source
+from actrec_zoo.data.extraction import extract_frames
+from actrec_zoo.data.headers import read_header
+from actrec_zoo.data.layouts import read_manifest
+from actrec_zoo.data.probe import probe
 from actrec_zoo.errors import DataError
 from tests.conftest import Frames, numbered_frames, write_video
+from tests.data.faults import BAD_IMAGES, BAD_VIDEOS, ODD_IMAGES, ODD_VIDEOS, PICTURE, jpeg, turned
+from tests.watching import MEMORY, watched
 
-SECONDS = 20
-MEMORY = 400 << 20
 NOBODY = 65534
-PICTURE = np.repeat(np.arange(0, 240, 10, np.uint8)[:, None, None], 32, axis=1).repeat(3, axis=2)
-"""A grey ramp from the top down, uint8[24, 32, 3]."""
-
-
-def jpeg(pixels: Frames = PICTURE, mode: str = "RGB", **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(file, "JPEG", quality=95, **options)
-    return file.getvalue()
-
-
-def png(image: Image.Image, **options: object) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG", **options)
-    return file.getvalue()
-
-
-def png_that_claims(width: int, height: int) -> bytes:
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    data = b"IDAT" + zlib.compress(b"\0" * 100)
-    chunks = (struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, data, b"IEND"))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def jpeg_that_claims(width: int, height: int) -> bytes:
-    data = bytearray(jpeg())
-    place = data.index(b"\xff\xc0") + 5
-    data[place : place + 4] = struct.pack(">HH", height, width)
-    return bytes(data)
-
-
-def turned(orientation: int) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return jpeg(exif=exif)
-
-
-def sixteen_bits() -> bytes:
-    return png(Image.fromarray(PICTURE[..., 0].astype(np.uint16) * 256 + 77))
-
-
-def palette() -> bytes:
-    image = Image.fromarray(PICTURE).quantize(64)
-    return png(image, transparency=bytes(range(24)))
-
-
-def video(path: Path, container: str = "mp4", codec: str = "libx264") -> bytes:
-    return write_video(path.with_suffix(f".made.{container}"), numbered_frames(12), codec).read_bytes()
-
-
-def gif(path: Path) -> bytes:
-    file = io.BytesIO()
-    first, *rest = [Image.fromarray(frame) for frame in numbered_frames(12)]
-    first.save(file, "GIF", save_all=True, append_images=rest, duration=40)
-    return file.getvalue()
-
-
-def sound(path: Path) -> bytes:
-    file = io.BytesIO()
-    with wave.open(file, "wb") as stream:
-        stream.setparams((1, 2, 8000, 0, "NONE", ""))
-        stream.writeframes(bytes(1600))
-    return file.getvalue()
-
-
-def empty_video(path: Path) -> bytes:
-    """A header, and not one frame."""
-    made = path.with_suffix(".made.mkv")
-    with av.open(str(made), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width = stream.height = 32
-        stream.pix_fmt, stream.codec_context.thread_count = "yuv420p", 1
-        container.start_encoding()
-    return made.read_bytes()
-
-
-def lies_about_its_length(path: Path) -> bytes:
-    """An AVI whose headers promise 5 million frames."""
-    data = bytearray(video(path, "avi", "mpeg4"))
-    for chunk, offset in ((b"avih", 16), (b"strh", 32)):
-        place = data.index(chunk) + 8 + offset
-        data[place : place + 4] = struct.pack("<I", 5_000_000)
-    return bytes(data)
-
-
-def claims_enormous_frames(path: Path) -> bytes:
-    """A Matroska file without a codec's own header, of 60000 x 60000 pixels."""
-    made = path.with_suffix(".made.mkv")
-    with av.open(str(made), "w") as container:
-        stream = container.add_stream("mjpeg", rate=25)
-        stream.width = stream.height = 32
-        stream.pix_fmt, stream.codec_context.thread_count = "yuvj420p", 1
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frames(1)[0], format="rgb24")))
-        container.mux(stream.encode())
-    data = made.read_bytes()
-    place = data.index(b"\xff\xc0") + 5
-    return data[:place] + struct.pack(">HH", 60000, 60000) + data[place + 4 :]
-
-
-def watched(use: Callable[[], object], user: int = 0) -> object:
-    """What `use` gives, or its error, in a process of its own with a limit of memory and of time."""
-
-    def run(answer: Connection) -> None:
-        signal.alarm(SECONDS)
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY,) * 2)
-        if user:
-            os.setuid(user)
-        try:
-            answer.send(use())
-        except BaseException as error:
-            answer.send((type(error), str(error)))
-
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=run, args=(theirs,))
-    process.start()
-    theirs.close()
-    try:
-        return ours.recv()
-    except EOFError:
-        process.join()
-        pytest.fail(f"the process ended with {process.exitcode}")
-    finally:
-        process.join()
 
 
 def read(path: Path, number: int = 0) -> Frames:
@@ -162,21 +33,6 @@ def folder_with(tmp_path: Path, data: bytes, name: str = "1.jpg") -> Path:
     return tmp_path
 
 
-BAD_IMAGES = {
-    "truncated": jpeg()[:-60],
-    "truncated header": jpeg()[:30],
-    "no bytes": b"",
-    "zeros": bytes(4000),
-    "text": b"no image at all",
-    "truncated png": png(Image.fromarray(PICTURE))[:-40],
-    "enormous jpeg": jpeg_that_claims(65000, 65000),
-    "enormous png": png_that_claims(2**31 - 1, 2**31 - 1),
-    "large png": png_that_claims(9000, 9000),
-    "empty png": png_that_claims(0, 5),
-    "pdf": b"%PDF-1.7\n" + bytes(100),
-}
-
-
 @pytest.mark.parametrize("name", BAD_IMAGES)
 def test_a_bad_image_is_named(tmp_path: Path, name: str) -> None:
     folder = folder_with(tmp_path, BAD_IMAGES[name])
@@ -185,17 +41,26 @@ def test_a_bad_image_is_named(tmp_path: Path, name: str) -> None:
     assert str(folder / "1.jpg") in message and "\n" not in message
 
 
-ODD_IMAGES = {
-    "png named jpg": png(Image.fromarray(PICTURE)),
-    "greyscale": jpeg(mode="L"),
-    "cmyk": jpeg(mode="CMYK"),
-    "progressive": jpeg(progressive=True),
-    "16 bits": sixteen_bits(),
-    "palette": palette(),
-    "greyscale with alpha": png(Image.fromarray(PICTURE).convert("LA")),
-    "exif upright": turned(1),
-    "junk behind": jpeg() + b"junk",
-}
+@pytest.mark.parametrize("name", BAD_IMAGES)
+def test_the_header_of_a_bad_image_is_of_no_harm(tmp_path: Path, name: str) -> None:
+    header = watched(lambda: read_header(folder_with(tmp_path, BAD_IMAGES[name])))
+    assert header is None if "enormous" in name else header in (None, (32, 24, 0))
+
+
+def test_an_image_of_too_many_bytes_is_named(tmp_path: Path) -> None:
+    folder = folder_with(tmp_path, jpeg())
+    os.truncate(tmp_path / "1.jpg", 1 << 34)
+    kind, message = watched(lambda: read(folder))
+    assert kind is DataError and "1.jpg: 17179869184 bytes are too many" in message
+
+
+@pytest.mark.parametrize("cut", range(1, 60, 7))
+def test_damaged_exif_data_hides_no_image(tmp_path: Path, cut: int) -> None:
+    data = bytearray(turned(6))
+    place = data.index(b"Exif") + 6
+    data[place + 4 : place + 4 + cut] = bytes([cut]) * cut
+    outcome = watched(lambda: read(folder_with(tmp_path, bytes(data))))
+    assert isinstance(outcome, np.ndarray) or outcome[0] is DataError, outcome
 
 
 @pytest.mark.parametrize("name", ODD_IMAGES)
@@ -226,19 +91,6 @@ def test_an_image_of_one_pixel(tmp_path: Path) -> None:
     assert pixels.tolist() == [[[90, 90, 90]]]
 
 
-BAD_VIDEOS: dict[str, Callable[[Path], bytes]] = {
-    "no bytes": lambda path: b"",
-    "zeros": lambda path: bytes(4000),
-    "text": lambda path: b"no video at all",
-    "no frames": empty_video,
-    "sound alone": sound,
-    "header alone": lambda path: video(path)[:40],
-    "half": lambda path: video(path)[: len(video(path)) // 2],
-    "enormous frames": claims_enormous_frames,
-    "playlist": lambda path: b"#EXTM3U\n#EXTINF:1,\n/etc/hostname\n#EXT-X-ENDLIST\n",
-}
-
-
 @pytest.mark.parametrize("name", BAD_VIDEOS)
 @pytest.mark.parametrize("use", [read, count_frames])
 def test_a_bad_video_is_named(tmp_path: Path, name: str, use: Callable[[Path], object]) -> None:
@@ -253,13 +105,15 @@ def test_a_bad_video_is_named(tmp_path: Path, name: str, use: Callable[[Path], o
     assert str(path) in message and "\n" not in message
 
 
-ODD_VIDEOS: dict[str, Callable[[Path], bytes]] = {
-    "webm": lambda path: video(path, "webm", "libvpx"),
-    "avi": lambda path: video(path, "avi", "mpeg4"),
-    "gif": gif,
-    "header that lies": lies_about_its_length,
-    "junk behind": lambda path: video(path) + bytes(1000),
-}
+@pytest.mark.parametrize("name", BAD_VIDEOS)
+def test_a_bad_video_is_named_by_what_reads_it_otherwise(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "v.mp4"
+    path.write_bytes(BAD_VIDEOS[name](path))
+    done = watched(lambda: extract_frames(path, tmp_path / "out"))
+    (message,) = done.failures.values()
+    assert str(path) in message and "\n" not in message
+    assert list((tmp_path / "out").glob("*")) == []
+    assert watched(lambda: read_header(path)) in (None, (32, 32, 25))
 
 
 @pytest.mark.parametrize("name", ODD_VIDEOS)
@@ -331,8 +185,61 @@ def test_a_pipe_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     for path, name in ((tmp_path, "1.jpg"), (tmp_path / "v.mp4", "v.mp4")):
         kind, message = watched(lambda path=path: read(path))
         assert kind is DataError and name in message
+        assert watched(lambda path=path: read_header(path)) is None
+    kind, message = watched(lambda: count_frames(tmp_path / "v.mp4"))
+    assert kind is DataError and "v.mp4: it is no regular file" in message
 
 
 def test_the_limit_of_memory_holds() -> None:
     kind, _ = watched(lambda: torch.zeros(2 * MEMORY, dtype=torch.uint8).sum().item())
     assert kind is not int
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A class of two videos, among links that lead up, to themselves, round in a ring, nowhere, and to a device."""
+    data = tmp_path / "data"
+    for name in ("jump/a.mp4", "jump/more/b.mp4"):
+        write_video(data / name, numbered_frames(12))
+    for link, target in {
+        "jump/up": "..",
+        "jump/here": ".",
+        "jump/itself": "itself",
+        "jump/itself.mp4": "itself.mp4",
+        "jump/more/ring": "../../ring",
+        "ring/more": "../jump/more",
+        "jump/nowhere.mp4": "gone.mp4",
+        "jump/zero.mp4": "/dev/zero",
+    }.items():
+        (data / link).parent.mkdir(exist_ok=True)
+        (data / link).symlink_to(target)
+    return data
+
+
+def test_links_that_lead_round_are_followed_once(linked: Path) -> None:
+    bad = ["itself.mp4", "nowhere.mp4", "zero.mp4"]
+    manifest = probe(read_manifest(linked))
+    assert [manifest.paths[i] for i in manifest.errors] == [f"jump/{name}" for name in bad]
+    assert all(str(manifest.path(i)) in error for i, error in manifest.errors.items())
+    assert dict(zip(manifest.paths, manifest.frames.tolist(), strict=True))["jump/a.mp4"] == 12
+    (linked / "train.txt").write_text("a.mp4 jump\njump/more/b.mp4 jump\n")
+    assert list(read_manifest(linked, layout="list").paths) == ["jump/a.mp4", "jump/more/b.mp4"]
+
+
+def test_links_that_lead_round_are_extracted_once(linked: Path, tmp_path: Path) -> None:
+    done = watched(lambda: extract_frames(linked, tmp_path / "out"))
+    names = sorted(str(Path(path).relative_to(linked)) for path in done.failures)
+    assert names == ["jump/itself.mp4", "jump/nowhere.mp4", "jump/zero.mp4"]
+    written = {str(file.parent.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.jpg")}
+    assert {"jump/a", "jump/more/b"} <= written and len(written) == done.written <= 3
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_unreadable_video(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("needs another user to be")
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    write_video(tmp_path / "jump" / "a.mp4", numbered_frames(3))
+    (tmp_path / "jump" / "locked").mkdir(mode=0)
+    manifest = watched(lambda: probe(read_manifest(tmp_path)), user=NOBODY)
+    assert list(manifest.paths) == ["jump/a.mp4", "jump/locked"] and list(manifest.errors) == [1]

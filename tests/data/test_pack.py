@@ -141,7 +141,7 @@ def test_a_full_disk_leaves_nothing(manifest: Manifest, small_disk: Path) -> Non
     assert list(small_disk.iterdir()) == []
 
 
-@pytest.mark.parametrize("damage", ["short", "later", "no header key", "no index", "no frames"])
+@pytest.mark.parametrize("damage", ["short", "later", "no header key", "no index", "no frames", "index", "ends"])
 def test_a_damaged_pack_is_named(manifest: Manifest, tmp_path: Path, damage: str) -> None:
     pack = tmp_path / "pack"
     write_pack(manifest, pack, Resize([16]), "jpeg")
@@ -152,6 +152,9 @@ def test_a_damaged_pack_is_named(manifest: Manifest, tmp_path: Path, damage: str
         (pack / "pack.json").write_text(json.dumps(header | {"format": 2}))
     elif damage == "no header key":
         (pack / "pack.json").write_text("{}")
+    elif damage in ("index", "ends"):
+        file = next(pack.glob(f"{damage}.np*"))
+        file.write_bytes(file.read_bytes()[:40])
     else:
         (pack / {"no index": "index.npz", "no frames": "frames.bin"}[damage]).unlink()
     with pytest.raises(DataError, match=f"{pack}.*ack the data again"):

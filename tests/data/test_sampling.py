@@ -140,3 +140,9 @@ def test_random_clips_at_a_rate_stay_inside_the_video() -> None:
         assert (numbers - numbers[0]).tolist() == [0, 2, 5, 7] and numbers[-1] < 20
         starts.add(int(numbers[0]))
     assert starts == set(range(13))
+
+
+def test_a_rate_that_is_a_whole_number_of_times_the_target_takes_every_such_frame() -> None:
+    sampler = ClipSampler("blocks", 4, fps=1.1)
+    assert sampler.frame_numbers(30, 1, (0, 0, 0), 3.3).tolist() == [12, 15, 18, 21]
+    assert sampler.clips_per_video(np.array([22]), np.array([3.3])).tolist() == [2]

@@ -103,3 +103,13 @@ def test_an_unreadable_file_has_no_times(tmp_path: Path) -> None:
     (tmp_path / "v.mp4").write_bytes(b"no video")
     with pytest.raises(DataError, match=r"cannot read .*v\.mp4"):
         frame_times(tmp_path / "v.mp4", 3)
+
+
+def test_remembered_seconds_are_not_taken_for_frames(tmp_path: Path) -> None:
+    write_video(tmp_path / "v.mp4", numbered_frames(25))
+    found = []
+    for second in ("2,4,,", ",,2,4"):
+        rows = f"v.mp4,run,0.2,0.4,,\nv.mp4,jump,{second}\n"
+        (tmp_path / "manifest.csv").write_text(f"path,label,start,end,start_frame,end_frame\n{rows}")
+        found.append(cut_to_spans(probe(read_manifest(tmp_path)), cache=tmp_path / "cache").offsets.tolist())
+    assert found == [[5, 0], [5, 2]]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from actrec_zoo.data.allocation import make_splits
-from actrec_zoo.data.manifest import Entry, Manifest
+from actrec_zoo.data.manifest import Entry, Manifest, Span
 from actrec_zoo.data.splits import find_leaks, read_splits, write_splits
 from actrec_zoo.errors import DataError
 from tests.data.manifests import as_lists, grouped, plain
@@ -97,3 +97,17 @@ def test_a_leak_names_the_first_and_counts_the_others(tmp_path: Path) -> None:
 def test_folder_without_split_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"holds none of train\.csv, val\.csv and test\.csv"):
         read_splits(tmp_path / "nowhere", plain(3))
+
+
+def test_parts_of_one_video_leak_whatever_their_groups(tmp_path: Path) -> None:
+    entries = [
+        Entry("a.mp4", "run"),
+        Entry("a.mp4", "run", "a.mp4", "", Span(1, 2)),
+        Entry("b.mp4", "run", "one", "", Span(0, 1)),
+        Entry("b.mp4", "run", "two", "", Span(1, 2)),
+        Entry("c.mp4", "run", "c.mp4", "", Span(0, 1)),
+        Entry("c.mp4", "run", "c.mp4", "", Span(1, 2)),
+    ]
+    manifest = Manifest.from_entries(tmp_path, entries)
+    leaks = list(find_leaks(manifest, {"train": np.array([0, 2, 4]), "test": np.array([1, 3, 5])}))
+    assert leaks == [("video", f"{name}.mp4", "train", "test") for name in "abc"]

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str, files: tuple[str, ...], weights: str, top_k: int, device: str, as_json: bool) -> int:
-    """Say what happens in videos, folders of frames, or what a quoted pattern such as 'clips/*.mp4' matches."""
+    """Say what happens in videos, folders of frames, or what a quoted pattern such as 'clips/*.mp4' matches.
+
+    A video of a pack is named as it was called before it was packed: PACK/jump/clip1.mp4.
+    """
     paths = _expand(files)
     from actrec_zoo.cli.log import show_log
     from actrec_zoo.devices import resolve_device
@@ -47,11 +50,19 @@ def command(model: str, files: tuple[str, ...], weights: str, top_k: int, device
 def _expand(files: tuple[str, ...]) -> list[Path]:
     paths: list[Path] = []
     for name in files:
-        matches = [Path(name)] if Path(name).exists() else [Path(match) for match in sorted(glob.glob(name))]  # noqa: PTH207
+        is_one = Path(name).exists() or _is_packed(Path(name))
+        matches = [Path(name)] if is_one else [Path(match) for match in sorted(glob.glob(name))]  # noqa: PTH207
         if not matches:
             raise DataError(f"there is no video {name}")
         paths += matches
     return paths
+
+
+def _is_packed(path: Path) -> bool:
+    """Whether a path leads into a pack, which knows by itself what it holds."""
+    from actrec_zoo.data.manifest import PACK_HEADER
+
+    return any((folder / PACK_HEADER).is_file() for folder in path.parents)
 
 
 def _predict(classifier: VideoClassifier, path: Path, top_k: int) -> dict[str, object]:
@@ -63,7 +74,7 @@ def _predict(classifier: VideoClassifier, path: Path, top_k: int) -> dict[str, o
 
 
 def _print(results: list[dict[str, object]]) -> None:
-    from actrec_zoo.cli.display import make_console, make_table
+    from actrec_zoo.cli.display import make_console, make_table, printable
 
     table = make_table("video", "label", ">probability")
     for result in results:
@@ -71,6 +82,8 @@ def _print(results: list[dict[str, object]]) -> None:
         assert isinstance(predictions, list)
         for rank, prediction in enumerate(predictions):
             table.add_row(
-                str(result["path"]) if rank == 0 else "", prediction["label"], f"{prediction['probability']:.4f}"
+                printable(str(result["path"])) if rank == 0 else "",
+                prediction["label"],
+                f"{prediction['probability']:.4f}",
             )
     make_console().print(table)

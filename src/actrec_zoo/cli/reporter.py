@@ -3,7 +3,7 @@
 import click
 from rich.progress import TaskID
 
-from actrec_zoo.cli.display import ProgressDisplay
+from actrec_zoo.cli.display import ProgressDisplay, printable
 from actrec_zoo.data.dataset import Failure
 from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.state import Callback, TrainingState
@@ -45,7 +45,7 @@ class Reporter(Callback):
 
     def on_failure(self, state: TrainingState, failure: Failure) -> None:
         """Name a video that cannot be read."""
-        click.echo(f"skipped: {failure.error}")
+        click.echo(printable(f"skipped: {failure.error}"))
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """One line an epoch."""

@@ -93,9 +93,8 @@ def _gather(manifest: Manifest, videos: IntArray, keys: NDArray[np.uint64]) -> d
     groups, first, sizes = np.unique(manifest.groups[videos], return_index=True, return_counts=True)
     order = np.lexsort((keys[videos[first]], -sizes))
     found: dict[int, dict[int, int]] = {group: {} for group in groups[order].tolist()}
-    cells, counts = np.unique(
-        manifest.groups[videos] * len(manifest.classes) + manifest.labels[videos], return_counts=True
-    )
+    cells = manifest.groups[videos].astype(np.int64) * len(manifest.classes) + manifest.labels[videos]
+    cells, counts = np.unique(cells, return_counts=True)
     for cell, count in zip(cells.tolist(), counts.tolist(), strict=True):
         group, label = divmod(cell, len(manifest.classes))
         found[group][label] = count

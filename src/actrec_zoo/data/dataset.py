@@ -19,6 +19,7 @@ from actrec_zoo.data.decode import Source, open_source
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform
+from actrec_zoo.data.workers import read_ahead, room_for_batches
 from actrec_zoo.errors import DataError
 
 Key = tuple[int, int]
@@ -133,11 +134,14 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
     @property
     def failures(self) -> tuple[Failure, ...]:
         """Videos that the probe could not read; they have no clips."""
-        return tuple(
-            Failure(v, self.manifest.paths[v], self.manifest.errors[v])
-            for v in self.videos.tolist()
-            if v in self.manifest.errors
-        )
+        failed = self.videos[np.isin(self.videos, list(self.manifest.errors))].tolist()
+        return tuple(Failure(video, self.manifest.name(video), self.manifest.errors[video]) for video in failed)
+
+    @property
+    def clip_size(self) -> int:
+        """Bytes of the frames of a clip."""
+        black = torch.zeros(self.sampler.frames, 3, 1, 1, dtype=torch.uint8)
+        return self.transform(black, (0, 0, 0)).nbytes
 
     def locate(self, index: int) -> tuple[int, int]:
         """Video index of the manifest and number of the view of clip `index`."""
@@ -172,7 +176,7 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         except DataError as error:
             self.close()
             video, _ = self.locate(index)
-            return Failure(video, self.manifest.paths[video], str(error))
+            return Failure(video, self.manifest.name(video), str(error))
 
     def close(self) -> None:
         """Let go of the video that is open."""
@@ -188,7 +192,13 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         return self._open[1]
 
 
-class EpochBatches(Sampler[list[Key]]):
+class Batches(Sampler[list[Key]]):
+    """Batches of (epoch, index) of at most `batch_size` clips."""
+
+    batch_size: int
+
+
+class EpochBatches(Batches):
     """Batches of (epoch, index): every clip once an epoch, none dropped, in an order drawn from (seed, epoch).
 
     Args:
@@ -214,11 +224,11 @@ class EpochBatches(Sampler[list[Key]]):
         return -(-self.length // self.batch_size) - self.first
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order = np.arange(self.length)
+        order = np.arange(self.length, dtype=np.min_scalar_type(self.length))
         if self.shuffle:
             np.random.default_rng((self.seed, self.epoch)).shuffle(order)
         for start in range(self.first * self.batch_size, self.length, self.batch_size):
-            yield [(self.epoch, int(index)) for index in order[start : start + self.batch_size]]
+            yield [(self.epoch, index) for index in order[start : start + self.batch_size].tolist()]
 
 
 def collate(items: Sequence[Clip | Failure]) -> Batch:
@@ -235,16 +245,22 @@ def collate(items: Sequence[Clip | Failure]) -> Batch:
 
 
 def make_loader(
-    dataset: TorchDataset[Clip | Failure], batches: Sampler[list[Key]], *, workers: int, pin: bool = False
+    dataset: TorchDataset[Clip | Failure], batches: Batches, *, workers: int, pin: bool = False
 ) -> DataLoader[Batch]:
-    """A DataLoader that decodes in worker processes, which live as long as the loader."""
+    """A DataLoader that decodes in worker processes, which live as long as the loader.
+
+    There are fewer of them, or none, where their batches would not fit in memory.
+    """
+    clip_size = dataset.clip_size if isinstance(dataset, ClipDataset) and workers else 0
+    ahead = read_ahead(workers, clip_size * batches.batch_size, room_for_batches())
     return DataLoader(
         cast("TorchDataset[Batch]", dataset),
         batch_sampler=batches,
-        num_workers=workers,
+        num_workers=ahead.workers,
+        prefetch_factor=ahead.batches or None,
         collate_fn=collate,
         pin_memory=pin,
-        persistent_workers=workers > 0,
+        persistent_workers=ahead.workers > 0,
         worker_init_fn=begin_worker,
     )
 

@@ -1,5 +1,7 @@
 """Frames of a video file or of a folder of images, by number; and how many there are, exactly."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -11,8 +13,12 @@ from actrec_zoo.data.layouts import list_frames
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.pack import find_packed
 from actrec_zoo.data.packets import count_video_frames
+from actrec_zoo.data.torchcodec_video import TorchcodecFile, video_decoder_class
 from actrec_zoo.data.video import VideoFile
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import ConfigError, DataError, did_you_mean
+
+DECODER_VARIABLE = "ACTREC_ZOO_DECODER"
+DECODERS = ("pyav", "torchcodec")
 
 
 class Source(Protocol):
@@ -35,12 +41,31 @@ def open_source(path: Path, least: Size | None = None) -> Source:
             decoded. None keeps every pixel.
 
     Raises:
+        ConfigError: see `video_reader`.
         DataError: there is nothing at `path`, or it cannot be opened.
     """
     if _is_folder(path):
         return FrameFolder(path, least)
     packed = find_packed(path, least)
-    return VideoFile(path) if packed is None else packed
+    return video_reader()(path) if packed is None else packed
+
+
+def video_reader() -> Callable[[Path], Source]:
+    """What opens video files: that of `ACTREC_ZOO_DECODER`, which worker processes inherit; PyAV where it is not set.
+
+    Raises:
+        ConfigError: there is no such decoder, or it cannot be used here.
+    """
+    name = os.environ.get(DECODER_VARIABLE) or "pyav"
+    if name not in DECODERS:
+        raise ConfigError(
+            f"{DECODER_VARIABLE} is {name!r}: there is no such decoder.{did_you_mean(name, DECODERS)} "
+            f"There are {', '.join(DECODERS)}."
+        )
+    if name == "pyav":
+        return VideoFile
+    video_decoder_class()
+    return TorchcodecFile
 
 
 def count_frames(path: Path) -> int:

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 
+from actrec_zoo.data.frames import first_line
 from actrec_zoo.data.layouts.folders import is_video_file
 from actrec_zoo.data.layouts.official import walk_videos, without_suffix
+from actrec_zoo.data.packets import open_video, video_stream
 from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.data.video import to_rgb
 from actrec_zoo.errors import ConfigError, DataError, RunError
 from actrec_zoo.files import require_folder
 
@@ -70,8 +74,11 @@ def _find(videos: Path) -> tuple[Path, list[str]]:
     """The folder that names are relative to, and the video files."""
     if videos.is_file():
         return videos.parent, [videos.name]
-    names = [name for name in walk_videos(videos) if is_video_file(Path(name).name)] if videos.is_dir() else []
-    files = [name for name in names if (videos / name).is_file()]
+    try:
+        names = [name for name in walk_videos(videos) if is_video_file(Path(name).name)] if videos.is_dir() else []
+    except OSError as error:
+        raise DataError(f"cannot read {error.filename or videos}: {error.strerror}") from error
+    files = [name for name in names if not (videos / name).is_dir()]
     if not files:
         raise DataError(f"{videos} holds no video files" if videos.is_dir() else f"there is nothing at {videos}")
     return videos, files
@@ -87,8 +94,10 @@ def _extract(video: Path, target: Path, quality: int, size: int | None) -> str:
         if count:
             part.rename(target)
         return "" if count else f"{video} holds no frames"
+    except DataError as error:
+        return str(error)
     except (av.FFmpegError, ValueError) as error:
-        return f"cannot decode {video}: {str(error).strip() or type(error).__name__}"
+        return f"cannot decode {video}: {first_line(error)}"
     except OSError as error:
         raise RunError(f"cannot write {target}: {error}. Free some space or choose another folder.") from error
     finally:
@@ -96,14 +105,10 @@ def _extract(video: Path, target: Path, quality: int, size: int | None) -> str:
 
 
 def _write_frames(video: Path, folder: Path, quality: int, size: int | None) -> int:
-    number = 0
-    with av.open(str(video)) as container:
-        if not container.streams.video:
-            raise ValueError("it has no video stream")
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1  # videos are decoded side by side
-        for number, frame in enumerate(container.decode(stream), start=1):
-            image = _smaller(Image.fromarray(frame.to_ndarray(format="rgb24")), size)
+    number, scaler = 0, VideoReformatter()
+    with open_video(video) as container:
+        for number, frame in enumerate(container.decode(video_stream(container, video)), start=1):
+            image = _smaller(Image.fromarray(to_rgb(frame, scaler)), size)
             image.save(folder / f"{number:06d}.jpg", quality=quality)
     return number
 

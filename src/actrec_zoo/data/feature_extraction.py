@@ -8,9 +8,8 @@ from itertools import groupby
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
 
-from actrec_zoo.data.dataset import Batch, Clip, ClipDataset, Key, collate, make_loader
+from actrec_zoo.data.dataset import Batch, Batches, Clip, ClipDataset, Key, collate, make_loader
 from actrec_zoo.data.feature_store import Chunk, FeatureStore, require_space
 from actrec_zoo.data.features import StoredFeatures
 from actrec_zoo.data.probe import Track, no_progress
@@ -88,7 +87,7 @@ class Extraction:
             for number in missing
             for first in range(0, len(store.clips(number)), self._batch_size)
         ]
-        batches = _Batches([[(epoch, index) for index in indices] for _, indices in asked])
+        batches = _Batches([[(epoch, index) for index in indices] for _, indices in asked], self._batch_size)
         loader = make_loader(clips, batches, workers=self._workers, pin=self._device.type == "cuda")
         tracked = zip(asked, self._track(loader, len(asked), "Backbone features"), strict=True)
         left = _count(store, missing)
@@ -147,11 +146,12 @@ class Extraction:
         )
 
 
-class _Batches(Sampler[list[Key]]):
+class _Batches(Batches):
     """Batches as they are given."""
 
-    def __init__(self, batches: Sequence[list[Key]]) -> None:
+    def __init__(self, batches: Sequence[list[Key]], batch_size: int) -> None:
         self._batches = batches
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self._batches)

@@ -5,7 +5,10 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from actrec_zoo.data.manifest import Entry, Manifest
+import numpy as np
+
+from actrec_zoo.data.manifest import Entry, IntArray, Manifest
+from actrec_zoo.data.strings import PackedStrings
 from actrec_zoo.errors import DataError
 
 AUTO, NONE = "auto", "none"
@@ -58,29 +61,34 @@ def group_by(manifest: Manifest, pattern: str = AUTO) -> Manifest:
     Raises:
         DataError: the pattern is no regular expression, or fits no video.
     """
-    ungrouped = [i for i, group in enumerate(manifest.groups.tolist()) if group < 0]
-    if pattern == NONE or not ungrouped:
+    ungrouped = np.flatnonzero(manifest.groups < 0)
+    if pattern == NONE or not len(ungrouped):
         return manifest
     if pattern == AUTO:
         return _by_convention(manifest, ungrouped)
     expression = _compile(pattern)
-    names = {i: _search(expression, manifest.paths[i]) for i in ungrouped}
-    if not any(names.values()):
-        example = manifest.paths[ungrouped[0]]
+    names = PackedStrings(_search(expression, path) for path in manifest.paths.take(ungrouped))
+    if not _named(names):
+        example = manifest.paths[int(ungrouped[0])]
         raise DataError(f"--group-by {pattern!r} fits no path of {manifest.root}, such as {example}")
-    return _grouped(manifest, names, f"the pattern {pattern}")
+    return _grouped(manifest, ungrouped, names, f"the pattern {pattern}")
 
 
-def _by_convention(manifest: Manifest, videos: list[int]) -> Manifest:
+def _by_convention(manifest: Manifest, videos: IntArray) -> Manifest:
     for convention in CONVENTIONS:
-        names = {i: convention.group(manifest.entry(i)) for i in videos}
-        if sum(map(bool, names.values())) >= _NEARLY_ALL * len(videos):
-            return _grouped(manifest, names, f"{convention.name}'s names")
+        names = PackedStrings(convention.group(entry) for entry in manifest.entries(videos))
+        if _named(names) >= _NEARLY_ALL * len(videos):
+            return _grouped(manifest, videos, names, f"{convention.name}'s names")
     return manifest
 
 
-def _grouped(manifest: Manifest, names: dict[int, str], origin: str) -> Manifest:
-    grouped = manifest.with_groups(names)
+def _named(names: PackedStrings) -> int:
+    """How many of them are not empty."""
+    return int(np.count_nonzero(names.lengths()))
+
+
+def _grouped(manifest: Manifest, videos: IntArray, names: PackedStrings, origin: str) -> Manifest:
+    grouped = manifest.with_groups(videos, names)
     without = int((grouped.groups < 0).sum())
     _log.info(
         "groups from %s: %d sources%s",

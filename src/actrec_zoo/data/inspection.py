@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from actrec_zoo.data.headers import Header, read_header
 from actrec_zoo.data.manifest import SPLIT_NAMES, IntArray, Manifest
+from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress
 
 OVER, UNDER = 1.5, 0.5
@@ -143,9 +142,8 @@ def _class_counts(manifest: Manifest, readable: IntArray) -> tuple[ClassCounts, 
 
 
 def _headers(manifest: Manifest, videos: IntArray, track: Track[Header | None]) -> list[Header | None]:
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(lambda index: read_header(manifest.path(index)), videos.tolist())
-        return list(track(found, len(videos), "Reading headers"))
+    found = in_parallel(lambda index: read_header(manifest.path(int(index))), videos)
+    return list(track(found, len(videos), "Reading headers"))
 
 
 def _spread(values: Iterable[float]) -> Spread | None:

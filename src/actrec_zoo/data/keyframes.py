@@ -105,13 +105,22 @@ def key_frames_of(path: Path) -> KeyFrames:
     Raises:
         DataError: there is no file at `path`, or it may not be looked at.
     """
+    return _remembered(path, *version_of(path))
+
+
+def version_of(path: Path) -> tuple[int, int]:
+    """Size of a video file in bytes and when it changed, in nanoseconds.
+
+    Raises:
+        DataError: there is no file at `path`, or it may not be looked at.
+    """
     try:
         status = path.stat()
     except OSError as error:
         raise DataError(f"there is no video {path}: {error.strerror}") from error
     if not path.is_file():
         raise DataError(f"there is no video {path}")
-    return _remembered(path, status.st_size, status.st_mtime_ns)
+    return status.st_size, status.st_mtime_ns
 
 
 @lru_cache(maxsize=_VIDEOS_REMEMBERED)

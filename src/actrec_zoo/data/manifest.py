@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actrec_zoo.data.strings import IntArray, PackedStrings, StringPacker, first_places, in_runs
 from actrec_zoo.errors import DataError
 
-IntArray = NDArray[np.int64]
+__all__ = ["PACK_HEADER", "SPLIT_NAMES", "SPLIT_WORDS", "Entry", "IntArray", "Manifest", "PackedStrings", "Span"]
+
+SmallIntArray = NDArray[np.int32]
 PACK_HEADER = "pack.json"
 """A folder with this file is a pack, which holds its videos in one large file: see `actrec_zoo.data.pack`."""
 
@@ -60,52 +65,25 @@ class Entry(NamedTuple):
         return self.path if self.span is None else f"{self.path}#{self.span}"
 
 
-class PackedStrings(Sequence[str]):
-    """An immutable list of strings in two arrays, which forked workers do not copy.
-
-    Args:
-        texts: the strings.
-    """
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
-        self._bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        self._ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return len(self._ends)
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        position = index % len(self)
-        start = self._ends[position - 1] if position else 0
-        return self._bytes[start : self._ends[position]].tobytes().decode("utf-8", "surrogateescape")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Videos, their classes and source groups; nothing is decoded to make one.
+
+    A column that holds one value all through is a view of that value, and cannot be written to.
 
     Attributes:
         root: folder that the paths are relative to.
         classes: class names; a label is an index into them.
         paths: of a video file or a folder of frames, with forward slashes.
-        labels: int64[N].
-        groups: int64[N], an index into `group_names`; -1 where no group is known.
-        group_names: names of the source groups.
+        labels: int32[N].
+        groups: int32[N], an index into `group_names`; -1 where no group is known.
+        group_names: names of the source groups, in the order in which they first come.
         stated_splits: int8[N], the split that the data set states, an index into `SPLIT_NAMES`; -1 where none.
         spans: float64[N, 2], start and stop of a part of a video; NaN for a whole one.
         spans_in_seconds: bool[N], whether the span is in seconds, not in frames.
         skipped: how many things were passed over, by kind.
-        frames: int64[N], exact number of frames; -1 before the probe, 0 where the video cannot be read.
-        offsets: int64[N], number in the video of the first of these frames; 0 for a whole video.
+        frames: int32[N], exact number of frames; -1 before the probe, 0 where the video cannot be read.
+        offsets: int32[N], number in the video of the first of these frames; 0 for a whole video.
         rates: float64[N], frames a second; 0 where that is not known or was not asked for.
         errors: why a video cannot be read, by index.
     """
@@ -113,51 +91,40 @@ class Manifest:
     root: Path
     classes: tuple[str, ...]
     paths: PackedStrings
-    labels: IntArray
-    groups: IntArray
+    labels: SmallIntArray
+    groups: SmallIntArray
     group_names: PackedStrings
     stated_splits: NDArray[np.int8]
     spans: NDArray[np.float64]
     spans_in_seconds: NDArray[np.bool_]
     skipped: Mapping[str, int] = field(default_factory=dict)
-    frames: IntArray
-    offsets: IntArray
+    frames: SmallIntArray
+    offsets: SmallIntArray
     rates: NDArray[np.float64]
     errors: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def from_entries(cls, root: Path, entries: Iterable[Entry], skipped: Mapping[str, int] | None = None) -> Manifest:
-        """Pack entries; classes are sorted by name.
+        """Pack entries as they come; classes are sorted by name.
+
+        Args:
+            root: folder that the paths are relative to.
+            entries: the videos.
+            skipped: how many things were passed over, by kind; looked at when the entries have come to their end.
 
         Raises:
             DataError: there is no entry, or one has a split of another name.
         """
-        found = list(entries)
-        if not found:
+        columns = _Columns()
+        for some in in_runs(entries):
+            odd = next((entry for entry in some if entry.split not in _SPLIT_INDEX), None)
+            if odd:
+                names = ", ".join(SPLIT_NAMES)
+                raise DataError(f"{root}: the split of {odd.name} is {odd.split!r}, not one of {names}")
+            columns.extend(some)
+        if not columns.labels:
             raise DataError(f"{root} holds no videos. Expected {EXPECTED_LAYOUT}")
-        classes = tuple(sorted({entry.label for entry in found}))
-        group_names = sorted({entry.group for entry in found if entry.group})
-        class_index = {name: i for i, name in enumerate(classes)}
-        group_index = {name: i for i, name in enumerate(group_names)} | {"": -1}
-        odd = next((entry for entry in found if entry.split not in ("", *SPLIT_NAMES)), None)
-        if odd:
-            raise DataError(f"{root}: the split of {odd.name} is {odd.split!r}, not one of {', '.join(SPLIT_NAMES)}")
-        split_index = {name: i for i, name in enumerate(SPLIT_NAMES)} | {"": -1}
-        return cls(
-            root=root,
-            classes=classes,
-            paths=PackedStrings(entry.path for entry in found),
-            labels=np.array([class_index[entry.label] for entry in found], dtype=np.int64),
-            groups=np.array([group_index[entry.group] for entry in found], dtype=np.int64),
-            group_names=PackedStrings(group_names),
-            stated_splits=np.array([split_index[entry.split] for entry in found], dtype=np.int8),
-            spans=np.array([entry.span[:2] if entry.span else (np.nan, np.nan) for entry in found], dtype=np.float64),
-            spans_in_seconds=np.array([entry.span is not None and entry.span.seconds for entry in found]),
-            skipped=dict(skipped or {}),
-            frames=np.full(len(found), -1, dtype=np.int64),
-            offsets=np.zeros(len(found), dtype=np.int64),
-            rates=np.zeros(len(found), dtype=np.float64),
-        )
+        return columns.manifest(root, dict(skipped or {}))
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -173,16 +140,41 @@ class Manifest:
             self.paths[index],
             self.classes[int(self.labels[index])],
             self.group_names[group] if group >= 0 else "",
-            SPLIT_NAMES[split] if split >= 0 else "",
+            _SPLITS[split],
             self.span(index),
         )
 
+    def entries(self, videos: IntArray | None = None) -> Iterator[Entry]:
+        """What is known of some videos, or of all, one after the other: faster than `entry` for each."""
+        chosen = np.arange(len(self)) if videos is None else videos
+        for start in range(0, len(chosen), _AT_ONCE):
+            some = chosen[start : start + _AT_ONCE]
+            labels = (self.classes[label] for label in self.labels[some].tolist())
+            splits = (_SPLITS[split] for split in self.stated_splits[some].tolist())
+            spans = map(self.span, some.tolist()) if self.has_spans else itertools.repeat(None)
+            yield from map(Entry, self.paths.take(some), labels, self._groups_of(some), splits, spans)
+
+    def _groups_of(self, videos: IntArray) -> list[str]:
+        """Names of their groups, or empty strings."""
+        groups = self.groups[videos]
+        names = iter(self.group_names.take(groups[groups >= 0]))
+        return [next(names) if grouped else "" for grouped in (groups >= 0).tolist()]
+
+    def name(self, index: int) -> str:
+        """What tells entry `index` from the others: its path, and its span behind a `#`."""
+        return self.entry(index).name
+
     @property
-    def names(self) -> Sequence[str]:
+    def names(self) -> PackedStrings:
         """What tells each entry from the others: its path, and the span of a part behind a `#`."""
-        if np.isnan(self.spans[:, 0]).all():
+        if not self.has_spans:
             return self.paths
-        return [self.entry(index).name for index in range(len(self))]
+        return PackedStrings(entry.name for entry in self.entries())
+
+    @property
+    def has_spans(self) -> bool:
+        """Whether an entry is a part of a video."""
+        return not np.isnan(self.spans[:, 0]).all()
 
     def span(self, index: int) -> Span | None:
         """The part of the video that entry `index` is; None for all of it."""
@@ -191,11 +183,42 @@ class Manifest:
             return None
         return Span(start, float(self.spans[index, 1]), bool(self.spans_in_seconds[index]))
 
-    def with_groups(self, names: Mapping[int, str]) -> Manifest:
-        """The same videos with the groups of some of them set."""
-        entries = (self.entry(i)._replace(group=names[i]) if names.get(i) else self.entry(i) for i in range(len(self)))
-        packed = Manifest.from_entries(self.root, entries, self.skipped)
-        return dataclasses.replace(self, groups=packed.groups, group_names=packed.group_names)
+    def with_groups(self, videos: IntArray, names: PackedStrings) -> Manifest:
+        """The same videos with the groups of some of them set; an empty name leaves a video in the group it is in."""
+        named = np.flatnonzero(names.lengths())
+        both = PackedStrings(itertools.chain(self.group_names, names.take(named)))
+        numbers = self.groups.copy()
+        numbers[videos[named]] = np.arange(len(self.group_names), len(both))
+        groups, group_names = _number_afresh(both, numbers)
+        return dataclasses.replace(self, groups=groups, group_names=group_names)
+
+    def select(self, videos: IntArray) -> Manifest:
+        """Some of the videos, in that order; classes and groups that none of them has are gone."""
+        there, labels = np.unique(self.labels[videos], return_inverse=True)
+        groups, group_names = _number_afresh(self.group_names, self.groups[videos])
+        columns: dict[str, Any] = {name: _select(getattr(self, name), videos) for name in _MOSTLY_CONSTANT}
+        return dataclasses.replace(
+            self,
+            classes=tuple(self.classes[label] for label in there.tolist()),
+            paths=self.paths.take(videos),
+            labels=labels.astype(np.int32),
+            groups=groups,
+            group_names=group_names,
+            stated_splits=self.stated_splits[videos],
+            errors={new: self.errors[old] for new, old in enumerate(videos.tolist()) if old in self.errors},
+            **columns,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Columns of one value are pickled as that value: a worker that is not forked gets little more than paths."""
+        state = self.__dict__.copy()
+        return state | {name: state[name][:1] for name in _MOSTLY_CONSTANT if _is_constant(state[name])}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        length = len(state["paths"])
+        columns = {name: state[name] for name in _MOSTLY_CONSTANT if len(state[name]) < length}
+        spread = {name: np.broadcast_to(value, (length, *value.shape[1:])) for name, value in columns.items()}
+        self.__dict__.update(state | spread)
 
     def with_classes(self, classes: Sequence[str]) -> Manifest:
         """The same videos with labels that index into `classes`.
@@ -210,17 +233,112 @@ class Manifest:
                 f"The model knows {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}. "
                 "Keep some classes of the data with --classes FILE"
             )
-        order = np.array([list(classes).index(name) for name in self.classes], dtype=np.int64)
+        order = np.array([list(classes).index(name) for name in self.classes], dtype=np.int32)
         return dataclasses.replace(self, classes=tuple(classes), labels=order[self.labels])
 
     def content_hash(self) -> str:
         """Changes when a video is added, removed, moved or written again (path, size and time of each)."""
         digest = hashlib.sha256(str(self.root.resolve()).encode("utf-8", "surrogateescape"))
         digest.update(_state(self.root / PACK_HEADER))
-        for i in range(len(self)):
-            digest.update(self.paths[i].encode("utf-8", "surrogateescape"))
-            digest.update(_state(self.path(i)))
+        for path in self.paths:
+            digest.update(path.encode("utf-8", "surrogateescape"))
+            digest.update(_state(self.root / path))
         return digest.hexdigest()
+
+
+class _Columns:
+    """A manifest in the making: what entries say, packed as they come."""
+
+    def __init__(self) -> None:
+        self.labels = array("i")
+        self._classes: dict[str, int] = {}
+        self._paths = StringPacker()
+        self._groups = StringPacker()
+        self._splits = array("b")
+        self._parts = array("q")
+        self._bounds = array("d")
+        self._seconds = array("b")
+
+    def extend(self, entries: Sequence[Entry]) -> None:
+        paths, labels, groups, splits, spans = zip(*entries, strict=True)
+        for place, span in enumerate(spans, start=len(self.labels)):
+            if span is not None:
+                self._parts.append(place)
+                self._bounds.extend(span[:2])
+                self._seconds.append(span.seconds)
+        for label in set(labels):
+            self._classes.setdefault(label, len(self._classes))
+        self.labels.extend(map(self._classes.__getitem__, labels))
+        self._paths.extend(paths)
+        self._groups.extend(groups)
+        self._splits.extend(map(_SPLIT_INDEX.__getitem__, splits))
+
+    def manifest(self, root: Path, skipped: Mapping[str, int]) -> Manifest:
+        length, classes = len(self.labels), sorted(self._classes)
+        rank = np.empty(len(classes), dtype=np.int32)
+        rank[[self._classes[name] for name in classes]] = np.arange(len(classes))
+        groups, group_names = self._numbered_groups()
+        return Manifest(
+            root=root,
+            classes=tuple(classes),
+            paths=self._paths.packed(),
+            labels=rank[np.frombuffer(self.labels, np.int32)],
+            groups=groups,
+            group_names=group_names,
+            stated_splits=np.frombuffer(self._splits, np.int8),
+            spans=self._spread(np.nan, np.frombuffer(self._bounds).reshape(-1, 2)),
+            spans_in_seconds=self._spread(False, np.frombuffer(self._seconds, np.bool_)),
+            skipped=skipped,
+            frames=_constant(np.int32(-1), length),
+            offsets=_constant(np.int32(0), length),
+            rates=_constant(np.float64(0), length),
+        )
+
+    def _numbered_groups(self) -> tuple[SmallIntArray, PackedStrings]:
+        names = self._groups.packed()
+        return _number_afresh(names, np.where(names.lengths() > 0, np.arange(len(names)), -1))
+
+    def _spread(self, otherwise: float, values: NDArray[Any]) -> NDArray[Any]:
+        """A column with values where entries are parts of videos."""
+        shape = (len(self.labels), *values.shape[1:])
+        if not len(values):
+            return np.broadcast_to(np.array(otherwise, values.dtype), shape)
+        column = np.full(shape, otherwise, values.dtype)
+        column[np.frombuffer(self._parts, np.int64)] = values
+        return column
+
+
+def _number_afresh(
+    names: PackedStrings, numbers: NDArray[np.signedinteger[Any]]
+) -> tuple[SmallIntArray, PackedStrings]:
+    """Numbers int32[N] in the order of first use, and the names in use, each once; -1 stays.
+
+    Args:
+        names: equal ones become one.
+        numbers: int[N], indices into them, or -1.
+    """
+    named = numbers >= 0
+    chosen = first_places(names)[numbers[named]]
+    used, first_use, numbers_of_used = np.unique(chosen, return_index=True, return_inverse=True)
+    order = np.argsort(first_use)
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.arange(len(order))
+    afresh = np.full(len(numbers), -1, dtype=np.int32)
+    afresh[named] = rank[numbers_of_used]
+    return afresh, names.take(used[order])
+
+
+def _constant(value: np.generic, length: int) -> NDArray[Any]:
+    """A column of one value, which takes no memory; it cannot be written to."""
+    return np.broadcast_to(value, length)
+
+
+def _is_constant(column: NDArray[Any]) -> bool:
+    return column.strides[0] == 0
+
+
+def _select(column: NDArray[Any], videos: IntArray) -> NDArray[Any]:
+    return column[: len(videos)] if _is_constant(column) else column[videos]
 
 
 def _state(path: Path) -> bytes:
@@ -231,6 +349,13 @@ def _state(path: Path) -> bytes:
         return b"\0missing\n"
     return f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode()
 
+
+_AT_ONCE = 1 << 10
+_SPLITS = (*SPLIT_NAMES, "")
+"""By the number of a split; -1 is the last."""
+_SPLIT_INDEX = {name: i for i, name in enumerate(SPLIT_NAMES)} | {"": -1}
+_MOSTLY_CONSTANT = ("spans", "spans_in_seconds", "frames", "offsets", "rates")
+"""Columns that hold one value all through for most data sets, or until the probe."""
 
 EXPECTED_LAYOUT = (
     "CLASS/VIDEO_FOLDER/FRAMES.jpg, or CLASS/VIDEO_FILE.mp4, or a file manifest.csv with the columns path,label[,group]"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, Size, stack
+from actrec_zoo.data.frames import Frame, Size, clip_of, first_line
 from actrec_zoo.data.images import decode_image
 from actrec_zoo.data.manifest import PACK_HEADER, IntArray
 from actrec_zoo.errors import DataError
@@ -63,15 +63,15 @@ class Pack:
         self.path = path
         try:
             header = json.loads((path / PACK_HEADER).read_text(encoding="utf-8"))
-            with np.load(path / INDEX_FILE) as arrays:
+            with (path / INDEX_FILE).open("rb") as file, np.load(file) as arrays:
                 self.index = Index(**{name: arrays[name] for name in Index.__dataclass_fields__})
             self.errors: dict[str, str] = dict(header["errors"])
             self._ends = np.load(path / ENDS_FILE, mmap_mode="r") if header["encoding"] == "jpeg" else None
             empty = (path / FRAMES_FILE).stat().st_size == 0
             self._bytes = np.empty(0, np.uint8) if empty else np.memmap(path / FRAMES_FILE, np.uint8, "r")
             complete = header["format"] == FORMAT and header["bytes"] == len(self._bytes)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"cannot read the pack {path}: {error}. Pack the data again") from error
+        except Exception as error:  # damage to archives and arrays shows in a dozen kinds of error
+            raise DataError(f"cannot read the pack {path}: {first_line(error)}. Pack the data again") from error
         if not complete:
             raise DataError(f"the pack {path} is incomplete or of a later version: pack the data again")
 
@@ -89,15 +89,15 @@ class Pack:
             raise DataError(f"{self.path / name} could not be packed: {self.errors[name]}")
         return place
 
-    def frame(self, place: int, number: int, least: Size | None) -> Frame:
-        """One frame, uint8[H, W, 3]."""
+    def frame(self, place: int, number: int, least: Size | None, room: Frame | None) -> Frame:
+        """One frame, uint8[H, W, 3], decoded into `room` where it has its size."""
         if self._ends is None:
             height, width = self.index.sizes[place].tolist()
             start = int(self.index.starts[place]) + number * height * width * 3
             return self._bytes[start : start + height * width * 3].reshape(height, width, 3)
         frame = int(self.index.firsts[place]) + number
         start = int(self._ends[frame - 1]) if frame else 0
-        return decode_image(self._bytes[start : int(self._ends[frame])].tobytes(), least)
+        return decode_image(self._bytes[start : int(self._ends[frame])].tobytes(), least, room)
 
 
 class PackedVideo:
@@ -138,9 +138,12 @@ class PackedVideo:
         if numbers.max() >= len(self):
             raise DataError(f"{self.path} has {len(self)} frames, no frame {numbers.max()}")
         try:
-            return stack([self._pack.frame(self._place, number, self.least) for number in numbers.tolist()])
+            return clip_of(numbers.tolist(), self._frame)
         except (OSError, ValueError) as error:
             raise DataError(f"cannot decode {self.path}: {error}. Pack the data again") from error
+
+    def _frame(self, number: int, room: Frame | None) -> Frame:
+        return self._pack.frame(self._place, number, self.least, room)
 
 
 def find_packed(path: Path, least: Size | None = None) -> PackedVideo | None:

@@ -29,7 +29,13 @@ class Packet(NamedTuple):
 
 
 def open_video(path: Path) -> av.container.InputContainer:
-    """Open a file; a name like `http:v.mp4` is a name, not an address."""
+    """Open a file; a name like `http:v.mp4` is a name, not an address.
+
+    Raises:
+        DataError: it is no regular file: a pipe would be waited for without end.
+    """
+    if path.exists() and not path.is_file():
+        raise DataError(f"cannot read {path}: it is no regular file")
     return av.open(str(path.absolute()))
 
 

@@ -24,6 +24,7 @@ from actrec_zoo.data.manifest import PACK_HEADER, IntArray, Manifest
 from actrec_zoo.data.pack import ENDS_FILE, FORMAT, FRAMES_FILE, INDEX_FILE, key_of
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.transforms import Resize
+from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.errors import DataError, RunError
 from actrec_zoo.files import write_json
 
@@ -118,6 +119,7 @@ class _Writer:
         self.errors[video], self.frames[video], self.sizes[video] = error, 0, 0
 
 
+@worker_deaths_named()
 def write_pack(
     manifest: Manifest,
     out: Path,
@@ -174,7 +176,7 @@ def _write_frames(folder: Path, manifest: Manifest, parts: _Parts, workers: int,
     sizes = np.zeros((len(manifest), 2), np.int64)
     loader = DataLoader(parts, batch_size=None, num_workers=workers, worker_init_fn=begin_worker, collate_fn=_as_it_is)
     with (folder / FRAMES_FILE).open("wb") as file:
-        writer = _Writer(file, manifest.frames.copy(), sizes, dict(manifest.errors), nothing, nothing.copy())
+        writer = _Writer(file, manifest.frames.astype(np.int64), sizes, dict(manifest.errors), nothing, nothing.copy())
         for part in cast("Iterator[_Part]", track(loader, len(parts), "Packing")):
             writer.add(part)
         file.flush()

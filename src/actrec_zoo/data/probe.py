@@ -3,18 +3,18 @@
 import contextlib
 import dataclasses
 import json
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from actrec_zoo.data.decode import count_frames
-from actrec_zoo.data.manifest import IntArray, Manifest
+from actrec_zoo.data.decode import count_frames, video_reader
+from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.errors import DataError, RunError
-from actrec_zoo.files import cache_folder, write_json
+from actrec_zoo.files import cache_folder, write_text
 
 T = TypeVar("T")
 Track = Callable[[Iterable[T], int, str], Iterable[T]]
@@ -35,30 +35,25 @@ def probe(manifest: Manifest, track: Track[tuple[int, str]] = no_progress, cache
         manifest: videos to count.
         track: shows the progress.
         cache: folder of remembered counts; by default in the user's cache folder.
+
+    Raises:
+        ConfigError: the decoder of videos that was chosen cannot be used: said here, before there are workers.
     """
+    video_reader()
     file = (cache or cache_folder() / "frames") / f"{manifest.content_hash()}.json"
     counts = _read_cache(file, len(manifest))
-    unknown = np.flatnonzero(counts == 0).tolist()
-    if not unknown:
+    unknown = np.flatnonzero(counts == 0)
+    if not len(unknown):
         return dataclasses.replace(manifest, frames=counts, errors={})
     errors = {}
-    for index, (count, error) in zip(unknown, _count_all(manifest, unknown, track), strict=True):
+    counted = in_parallel(lambda index: _count(manifest.path(int(index))), unknown)
+    for index, (count, error) in zip(unknown, track(counted, len(unknown), "Counting frames"), strict=True):
         counts[index] = count
         if error:
-            errors[index] = error
+            errors[int(index)] = error
     with contextlib.suppress(RunError):  # a cache that cannot be written costs time, nothing else
-        write_json(file, counts.tolist())
+        write_text(file, json.dumps(counts.tolist()))
     return dataclasses.replace(manifest, frames=counts, errors=errors)
-
-
-def _count_all(manifest: Manifest, videos: Sequence[int], track: Track[tuple[int, str]]) -> list[tuple[int, str]]:
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        counted = pool.map(lambda i: _count(manifest.path(i)), videos)
-        try:
-            return list(track(counted, len(videos), "Counting frames"))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _count(path: Path) -> tuple[int, str]:
@@ -68,13 +63,13 @@ def _count(path: Path) -> tuple[int, str]:
         return 0, str(error)
 
 
-def _read_cache(file: Path, length: int) -> IntArray:
+def _read_cache(file: Path, length: int) -> NDArray[np.int32]:
     """The counts that are remembered, 0 where none is."""
-    nothing = np.zeros(length, dtype=np.int64)
+    nothing = np.zeros(length, dtype=np.int32)
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return nothing
     if not isinstance(values, list) or len(values) != length:
         return nothing
-    return np.array(values, dtype=np.int64) if all(type(v) is int and v >= 0 for v in values) else nothing
+    return np.array(values, dtype=np.int32) if all(type(v) is int and 0 <= v < 2**31 for v in values) else nothing

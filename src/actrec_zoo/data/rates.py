@@ -2,14 +2,13 @@
 
 import dataclasses
 import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 from actrec_zoo.data.headers import read_header
 from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress
 
 _log = logging.getLogger(__name__)
@@ -25,9 +24,8 @@ def with_rates(manifest: Manifest, track: Track[float] = no_progress) -> Manifes
     """A probed manifest with the rate of each readable video; 0 where it states none."""
     readable = np.flatnonzero(manifest.frames > 0)
     rates = np.zeros(len(manifest), dtype=np.float64)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(lambda index: video_rate(manifest.path(index)), readable.tolist())
-        rates[readable] = list(track(found, len(readable), "Reading rates"))
+    found = in_parallel(lambda index: video_rate(manifest.path(int(index))), readable)
+    rates[readable] = np.fromiter(track(found, len(readable), "Reading rates"), np.float64, len(readable))
     return dataclasses.replace(manifest, rates=rates)
 
 

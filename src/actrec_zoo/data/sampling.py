@@ -1,7 +1,7 @@
 """Which frames of a video make a clip: pure functions of the video's length and of (seed, epoch, index)."""
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,8 @@ from actrec_zoo.errors import ConfigError
 from actrec_zoo.spec import InputSpec
 
 TrainSampling = Literal["blocks", "random", "uniform"]
+
+_DIGITS = 9  # 3.3 / 1.1 is 2.9999999999999996
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,12 @@ class ClipSampler:
         """Video frames from one clip frame to the next, for videos of these frames a second; 0 is an unknown rate."""
         if self.fps is None:
             return np.full_like(rates, self.stride)
-        return np.where(rates > 0, rates / self.fps, 1.0)
+        return np.where(rates > 0, np.round(rates / self.fps, _DIGITS), 1.0)
 
-    def clips_per_video(self, lengths: IntArray, rates: NDArray[np.float64] | None = None) -> IntArray:
-        """Number of clips of videos with so many frames; a readable video has at least one, an empty one none."""
+    def clips_per_video(
+        self, lengths: NDArray[np.signedinteger[Any]], rates: NDArray[np.float64] | None = None
+    ) -> IntArray:
+        """Clips of videos with so many frames, int64[N]: a readable video has at least one, an empty one none."""
         match self.mode:
             case "random":
                 clips = np.ones_like(lengths)
@@ -63,8 +67,8 @@ class ClipSampler:
             case _:
                 step = self.step(np.zeros(len(lengths)) if rates is None else rates)
                 reach = np.floor((self.frames - 1) * step) + 1
-                clips = np.maximum((lengths - reach) // (self.frames * step) + 1, 1).astype(np.int64)
-        return np.where(lengths > 0, clips, 0)
+                clips = np.maximum((lengths - reach) // (self.frames * step) + 1, 1)
+        return np.where(lengths > 0, clips, 0).astype(np.int64)
 
     def frame_numbers(self, length: int, view: int, key: tuple[int, int, int], rate: float = 0.0) -> IntArray:
         """Frame numbers, int64[T], of clip `view` of a video with `length` frames, `rate` a second.

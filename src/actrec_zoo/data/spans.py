@@ -4,17 +4,18 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
+from actrec_zoo.data.frames import first_line
 from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.packets import open_video, video_stream
+from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.errors import DataError, RunError
 from actrec_zoo.files import cache_folder, write_json
@@ -71,13 +72,13 @@ def frame_times(path: Path, count: int) -> NDArray[np.float64]:
                 from_the_first: NDArray[np.float64] = times - times[0]
                 return from_the_first
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-        raise DataError(f"cannot read {path}: {str(error).strip() or type(error).__name__}") from error
+        raise DataError(f"cannot read {path}: {first_line(error)}") from error
     raise DataError(f"{path} has {len(times)} time stamps for {count} frames")
 
 
 def _time_stamps(path: Path, decoded: bool) -> NDArray[np.float64]:
-    with av.open(str(path)) as container:
-        stream = container.streams.video[0]
+    with open_video(path) as container:
+        stream = video_stream(container, path)
         items = container.decode(stream) if decoded else (p for p in container.demux(stream) if p.size)
         stamps = [item.pts for item in items if decoded or not getattr(item, "is_discard", False)]
         if None in stamps:
@@ -89,7 +90,8 @@ def _bounds_of_seconds(
     manifest: Manifest, entries: Sequence[int], track: Track[tuple[Bounds, str]], cache: Path | None
 ) -> tuple[Bounds, dict[int, str]]:
     """Bounds of entries whose spans are in seconds, and why there are none; each video is looked at once."""
-    digest = hashlib.sha256(manifest.content_hash().encode() + manifest.spans.tobytes()).hexdigest()
+    asked = manifest.spans.tobytes() + manifest.spans_in_seconds.tobytes()
+    digest = hashlib.sha256(manifest.content_hash().encode() + asked).hexdigest()
     file = (cache or cache_folder() / "spans") / f"{digest}.json"
     bounds: dict[int, Sequence[int]] = _read_cache(file)
     videos: defaultdict[str, list[int]] = defaultdict(list)
@@ -99,11 +101,10 @@ def _bounds_of_seconds(
     errors: dict[int, str] = {}
     if not videos:
         return bounds, errors
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(lambda parts: _bounds_in_video(manifest, parts), videos.values())
-        for parts, (own, error) in zip(videos.values(), track(found, len(videos), "Reading times"), strict=True):
-            bounds.update(own)
-            errors.update(dict.fromkeys(parts, error) if error else {})
+    found = in_parallel(lambda parts: _bounds_in_video(manifest, parts), videos.values())
+    for parts, (own, error) in zip(videos.values(), track(found, len(videos), "Reading times"), strict=True):
+        bounds.update(own)
+        errors.update(dict.fromkeys(parts, error) if error else {})
     with contextlib.suppress(RunError):  # a cache that cannot be written costs time, nothing else
         write_json(file, {str(index): list(bound) for index, bound in bounds.items()})
     return bounds, errors

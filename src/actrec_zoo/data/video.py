@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, first_line, stack
+from actrec_zoo.data.frames import Frame, clip_of, first_line
 from actrec_zoo.data.keyframes import KeyFrame, key_frames_of
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.packets import Packet, decode_marked, open_video, video_stream
@@ -44,11 +44,11 @@ class VideoFile:
         found: dict[int, Frame] = {}
         try:
             for number in sorted(set(wanted)):
-                found[number] = self._to_rgb(self._frame(number))
+                found[number] = to_rgb(self._frame(number), self._scaler)
         except (av.FFmpegError, OSError, ValueError) as error:
             self._container = None
             raise DataError(f"cannot decode {self.path} at frame {self._next}: {first_line(error)}") from error
-        return stack([found[number] for number in wanted])
+        return clip_of(wanted, lambda number, room: found[number])
 
     def _frame(self, number: int) -> av.VideoFrame:
         frame = self._decode_to(number)
@@ -112,7 +112,13 @@ class VideoFile:
             pass
         return False
 
-    def _to_rgb(self, frame: av.VideoFrame) -> Frame:
-        """A frame at its full size: swscale shrinks no faster than it converts and torchvision resizes."""
-        rgb = self._scaler.reformat(frame, format="rgb24", threads=1)  # threads of a scaler do not survive a fork
-        return np.rot90(rgb.to_ndarray(), round(frame.rotation / 90) % 4)
+
+def to_rgb(frame: av.VideoFrame, scaler: VideoReformatter) -> Frame:
+    """A frame as it is shown, at its full size: swscale shrinks no faster than it converts and torchvision resizes.
+
+    Args:
+        frame: decoded.
+        scaler: kept from frame to frame, for speed.
+    """
+    rgb = scaler.reformat(frame, format="rgb24", threads=1)  # threads of a scaler do not survive a fork
+    return np.rot90(rgb.to_ndarray(), round(frame.rotation / 90) % 4)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,6 +10,7 @@ from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.evaluation.evaluator import EvalReport, Metric, VideoEvaluator
 
 TrainingData = ClipDataset | FeatureDataset
@@ -22,6 +24,7 @@ def forward_of(model: VideoClassifier, data: TrainingData) -> Forward:
     return lambda clips: model(model.preprocess(clips))
 
 
+@worker_deaths_named()
 @torch.inference_mode()
 def run_evaluation(
     model: VideoClassifier,
@@ -45,7 +48,7 @@ def run_evaluation(
         check: called for every batch; may raise to stop.
     """
     model.eval()
-    evaluator = VideoEvaluator(model.labels, data.videos, data.manifest.labels[data.videos], metrics)
+    evaluator = VideoEvaluator(model.labels, data.videos, data.manifest.labels[data.videos].astype(np.int64), metrics)
     for failure in data.failures:
         evaluator.fail(failure)
     batches = EpochBatches(len(data), batch_size)

@@ -15,6 +15,7 @@ from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, TrainConfig, flatte
 from actrec_zoo.data.layouts import read_csv
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.splits import Splits, write_splits
+from actrec_zoo.data.strings import PackedStrings, StringIndex
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.files import read_json, require_folder, write_atomically, write_json
 from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config
@@ -132,13 +133,13 @@ def count_seen(run: Path, manifest: Manifest, videos: IntArray) -> int | None:
     files = [file for file in (run / "splits" / "train.csv", run / "splits" / "val.csv") if file.is_file()]
     if not files:
         return None
-    paths = {entry.path for file in files for _, entry in read_csv(file)}
+    paths = PackedStrings(entry.path for file in files for _, entry in read_csv(file))
+    evaluated = manifest.names.take(videos)
+    seen = StringIndex(paths).find(evaluated) >= 0
     root = _data_root(run)
-    places = {os.path.normpath(root / path) for path in paths} if root else set()
-    here = manifest.root.resolve()
-    names = manifest.names
-    evaluated = (names[video] for video in videos.tolist())
-    return sum(path in paths or os.path.normpath(here / path) in places for path in evaluated)
+    if root:
+        seen |= StringIndex(_places(root, paths)).find(_places(manifest.root.resolve(), evaluated)) >= 0
+    return int(seen.sum())
 
 
 def open_run(name: str, out: Path | None, *, resume: bool) -> RunFolder:
@@ -184,6 +185,11 @@ def refuse_changes(before: Layer, after: Resolved) -> None:
     if changed:
         listed = ", ".join(f"{key} {then.get(key)} -> {now.get(key)}" for key in changed)
         raise ConfigError(f"a resumed run keeps its settings, and these differ: {listed}. Start a new run for them.")
+
+
+def _places(root: Path, paths: PackedStrings) -> PackedStrings:
+    """Where on the disk they are."""
+    return PackedStrings(os.path.normpath(root / path) for path in paths)
 
 
 def _data_root(run: Path) -> Path | None:

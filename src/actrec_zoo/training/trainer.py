@@ -148,7 +148,7 @@ class _Loop:
                 self._callbacks.on_interrupt(state)
             raise
         for failed in report.failures:
-            self._note_failed_path(failed["path"], failed["error"])
+            self._note_failed(failed["path"], failed["error"])
         loss, top1 = state.running.means()
         val_loss = report.video.loss if report.video.loss is not None else math.inf
         if math.isnan(loss) or math.isnan(val_loss):
@@ -178,10 +178,10 @@ class _Loop:
                 f"{listed}; ... Repair or remove them."
             )
 
-    def _note_failed_path(self, path: str, error: str) -> None:
+    def _note_failed(self, name: str, error: str) -> None:
         manifest = self._val.manifest
-        video = next(v for v in self._val.videos.tolist() if manifest.paths[v] == path)
-        self.note_failure(Failure(video, path, error))
+        video = next(v for v in self._val.videos.tolist() if manifest.name(v) == name)
+        self.note_failure(Failure(video, name, error))
 
     def _step(self, batch: Any) -> None:
         state = self._state

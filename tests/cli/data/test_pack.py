@@ -31,6 +31,11 @@ def test_a_run_on_a_raw_pack_is_the_run_on_the_data(
         result = invoke("eval", tmp_path / "plain", "--data", data, "--device", "cpu", "--workers", 0, "--json")
         results.append(json.loads(result.out))
     assert results[0]["video"] == results[1]["video"] and results[0]["clip"] == results[1]["clip"]
+    asked = [invoke("predict", tmp_path / "plain", d / "left/clip3", "--json") for d in (squares, tmp_path / "pack")]
+    one, other = (json.loads(answer.out)[0]["predictions"] for answer in asked)
+    assert one == other
+    gone = invoke("predict", tmp_path / "plain", tmp_path / "pack" / "left" / "gone")
+    assert gone.code == 2 and "there is no video" in gone.err
 
 
 def test_videos_that_cannot_be_read_are_listed(squares: Path, tmp_path: Path, invoke: Callable[..., Outcome]) -> None:
@@ -43,7 +48,7 @@ def test_videos_that_cannot_be_read_are_listed(squares: Path, tmp_path: Path, in
     assert len(done.err.splitlines()) == 2 and "bad.mp4" in done.err
 
 
-@pytest.mark.parametrize("size", ["0", "x", "12x", "1x2x3", "-5", "1.5"])
+@pytest.mark.parametrize("size", ["0", "x", "12x", "1x2x3", "-5", "1.5", "99999"])
 def test_a_size_that_is_none_is_refused(
     squares: Path, tmp_path: Path, invoke: Callable[..., Outcome], size: str
 ) -> None:

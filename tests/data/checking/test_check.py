@@ -12,7 +12,10 @@ from PIL import Image
 from actrec_zoo.data.checking.check import check
 from actrec_zoo.data.checking.findings import Finding, write_findings
 from actrec_zoo.data.layouts import read_manifest
+from actrec_zoo.data.packing import write_pack
+from actrec_zoo.data.probe import probe
 from actrec_zoo.data.splits import Splits
+from actrec_zoo.data.transforms import Resize
 from tests.conftest import Frames, write_frames, write_video
 from tests.data.checking.scenes import scene
 
@@ -174,6 +177,18 @@ def test_copies_that_were_encoded_again_resized_and_trimmed_are_found(tmp_path: 
     ]
     trimmed = next(f for f in findings if f.path == "jump/trimmed.mp4")
     assert trimmed.detail == "in train and test, likeness 1.00, from its frame 12 on"
+
+
+def test_a_pack_is_decoded_too(tmp_path: Path) -> None:
+    for number in range(3):
+        write_video(tmp_path / "data" / "jump" / f"{number}.mp4", scene(number))
+    write_pack(probe(read_manifest(tmp_path / "data")), tmp_path / "pack", Resize([24]), "jpeg")
+    assert found(tmp_path / "pack", all_frames=True) == []
+    frames = tmp_path / "pack" / "frames.bin"
+    frames.write_bytes(bytes(frames.stat().st_size // 2) + frames.read_bytes()[frames.stat().st_size // 2 :])
+    damaged = found(tmp_path / "pack", all_frames=True)
+    assert {finding.kind for finding in damaged} == {"unreadable"}
+    assert damaged[0].path == "jump/0.mp4" and len(damaged) == 2
 
 
 def test_findings_are_written_as_a_table(tmp_path: Path) -> None:

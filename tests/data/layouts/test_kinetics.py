@@ -44,8 +44,9 @@ def test_one_list_beside_its_videos(tmp_path: Path) -> None:
     assert entries(read_manifest(tmp_path / "mini.csv")) == [Entry("a_000000_000010.mp4", "run", "a")]
 
 
-def test_bad_times_are_named(kinetics: Path) -> None:
-    write(kinetics / "annotations" / "val.csv", HEADER, "run,a,zero,10,val")
+@pytest.mark.parametrize("time", ["zero", "nan", "inf", ""])
+def test_bad_times_are_named(kinetics: Path, time: str) -> None:
+    write(kinetics / "annotations" / "val.csv", HEADER, f"run,a,{time},10,val")
     with pytest.raises(DataError, match=r"val\.csv, line 2: time_start and time_end are not numbers"):
         read_manifest(kinetics)
 

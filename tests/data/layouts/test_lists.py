@@ -74,3 +74,10 @@ def test_split_files_and_notes_are_no_lists(tmp_path: Path) -> None:
     assert entries(read_manifest(tmp_path)) == [Entry("run/a.mp4", "run")]
     with pytest.raises(DataError, match="holds no list with lines such as"):
         read_manifest(tmp_path / "run", layout="list")
+
+
+def test_a_number_of_thousands_of_digits_is_a_name(tmp_path: Path) -> None:
+    write(tmp_path / "classes.txt", "run", "jump " + "9" * 5000)
+    write(tmp_path / "train.txt", "a.mp4 " + "9" * 5000)
+    touch(tmp_path / "a.mp4")
+    assert [entry.label for entry in entries(read_manifest(tmp_path / "train.txt"))] == ["9" * 5000]

@@ -56,9 +56,11 @@ def test_bad_items_are_named(something: Path, value: Any, message: str) -> None:
         read_manifest(something)
 
 
-def test_a_file_that_is_no_json_is_named(something: Path) -> None:
-    write(next((something / "labels").glob("*train.json")), "[")
-    with pytest.raises(DataError, match=r"cannot read .*train\.json"):
+@pytest.mark.parametrize("name", ["train", "labels"])
+@pytest.mark.parametrize("text", ["[", "7", "[" * 9000])
+def test_a_file_that_is_no_list_is_named(something: Path, name: str, text: str) -> None:
+    write(next((something / "labels").glob(f"*{name}.json")), text)
+    with pytest.raises(DataError, match=rf"cannot read .*{name}\.json"):
         read_manifest(something)
     with pytest.raises(DataError, match=r"holds no labels\.json and train\.json"):
         read_manifest(something / "20bn-something-something-v2", layout="something")

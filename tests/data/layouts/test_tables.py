@@ -75,3 +75,8 @@ def test_the_same_part_twice_is_refused(tmp_path: Path) -> None:
     text = "path,label,start_frame,end_frame\na.mp4,run,0,5\na.mp4,jump,0,5\n"
     with pytest.raises(DataError, match=r"lists 'a\.mp4#frames=0-5' more than once"):
         read_manifest(write(tmp_path, text))
+
+
+def test_a_whole_video_and_its_parts_are_one_source(tmp_path: Path) -> None:
+    text = "path,label,group,start,end\na.mp4,run,,,\na.mp4,jump,,0,5\nb.mp4,run,,,\nb.mp4,jump,g,0,5\n"
+    assert [entry.group for entry in entries(read_manifest(write(tmp_path, text)))] == ["a.mp4", "a.mp4", "b.mp4", "g"]

@@ -1,5 +1,6 @@
 """`actrec-zoo data pack`."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ _FOUND = 1
 def _sides(context: click.Context, parameter: click.Parameter, value: str) -> list[int]:
     """`256` or `128x171` as numbers."""
     sides = value.split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise click.BadParameter(f"{value!r} is neither a length like 256 nor height and width like 128x171")
+    if len(sides) > 2 or not all(re.fullmatch(r"\d{1,4}", side) and int(side) for side in sides):
+        raise click.BadParameter(f"{value!r} is neither a length like 256 nor height and width like 128x171, in pixels")
     return [int(side) for side in sides]
 
 

@@ -11,10 +11,10 @@ from actrec_zoo.data.checking.decoding import look_at
 from actrec_zoo.data.checking.duplicates import find_duplicates
 from actrec_zoo.data.checking.findings import Finding
 from actrec_zoo.data.checking.likeness import FEWEST, Thumbnails, is_flat, motion_likeness, perceptual_hashes
-from actrec_zoo.data.checking.parallel import in_parallel
 from actrec_zoo.data.manifest import SPLIT_NAMES, IntArray, Manifest
+from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress, probe
-from actrec_zoo.data.splits import Splits, find_leaks
+from actrec_zoo.data.splits import Splits, find_leaks, first_parts
 
 ALIKE = 0.88
 """Correlation of the motion from which two videos count as the same; see decision 0017."""
@@ -35,7 +35,7 @@ def check(
     manifest = probe(manifest, track)
     if splits is not None:
         yield from _leaks(manifest, splits)
-    first_part = _first_parts(manifest)
+    first_part = first_parts(manifest)
     videos = np.unique(first_part).tolist()
     pictures: dict[int, Thumbnails] = {}
     look = partial(look_at, manifest, all_frames=all_frames, picture=splits is not None)
@@ -83,12 +83,6 @@ def _near_duplicates(
             start = f", from its frame {likeness.offset} on" if likeness.offset > 0 else ""
             detail = f"{_between([split[other], split[video]])}, likeness {likeness.correlation:.2f}{start}"
             yield Finding("near-duplicate", manifest.paths[video], manifest.paths[other], detail)
-
-
-def _first_parts(manifest: Manifest) -> IntArray:
-    """For each entry the first one of the same video, int64[N]: itself, unless they are parts of a video."""
-    first: dict[str, int] = {}
-    return np.array([first.setdefault(path, index) for index, path in enumerate(manifest.paths)], dtype=np.int64)
 
 
 def _split_of(splits: Splits, first_part: IntArray) -> dict[int, str]:

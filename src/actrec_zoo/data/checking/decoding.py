@@ -11,7 +11,9 @@ from torch import Tensor
 from actrec_zoo.data.checking.findings import Finding
 from actrec_zoo.data.checking.likeness import NO_THUMBNAILS, STEP, Thumbnails, thumbnails
 from actrec_zoo.data.decode import open_source
+from actrec_zoo.data.frames import first_line
 from actrec_zoo.data.manifest import IntArray, Manifest
+from actrec_zoo.data.packets import open_video, video_stream
 from actrec_zoo.errors import DataError
 
 _AT_ONCE = 4
@@ -79,13 +81,13 @@ def shortfall(path: Path) -> str:
     """What a video file lacks of what its header states, in words; empty where nothing is missing.
 
     Frame counts of headers are off by one or two in many files, and durations by more; only what is missing beyond that
-    is told. A packet that the file ends in the middle of is told always. A folder of frames states nothing.
+    is told. A packet that the file ends in the middle of is told always. A folder of frames, and a pack, state nothing.
     """
-    if path.is_dir():
+    if not path.is_file():
         return ""
     try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
+        with open_video(path) as container:
+            stream = video_stream(container, path)
             packets = [packet.is_corrupt for packet in container.demux(stream) if packet.dts is not None]
             stated = stream.frames
             tolerance = max(2.0, _TOLERANCE * stated)
@@ -93,7 +95,7 @@ def shortfall(path: Path) -> str:
                 stated = round(container.duration / av.time_base * stream.average_rate)
                 tolerance = max(2.0, _TOLERANCE_OF_DURATION * stated)
     except (av.FFmpegError, OSError, IndexError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {first_line(error)}") from error
     if stated - len(packets) > tolerance:
         return f"{len(packets)} of {stated} frames are there"
     return "the last frame is cut off" if any(packets[-1:]) else ""

@@ -5,9 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from actrec_zoo.data.checking.parallel import in_parallel
 from actrec_zoo.data.layouts import list_frames
 from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.parallel import in_parallel
 
 _BLOCK = 1 << 20
 

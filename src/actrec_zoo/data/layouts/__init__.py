@@ -1,10 +1,13 @@
 """Readers of data layouts: which videos are there, which class each belongs to. Nothing is decoded."""
 
+import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
+
+import numpy as np
 
 from actrec_zoo.data.layouts.folders import (
     IMAGE_SUFFIXES,
@@ -21,6 +24,7 @@ from actrec_zoo.data.layouts.lists import ListReader
 from actrec_zoo.data.layouts.something import SomethingReader
 from actrec_zoo.data.layouts.tables import MANIFEST_NAME, TableReader, read_csv
 from actrec_zoo.data.manifest import EXPECTED_LAYOUT, Entry, Manifest
+from actrec_zoo.data.strings import first_places
 from actrec_zoo.errors import DataError, UnknownNameError, did_you_mean
 
 __all__ = [
@@ -94,12 +98,11 @@ def read_manifest(
     reader = _named(known, layout) if layout else _matching(known, path)
     skipped: Counter[str] = Counter()
     try:
-        entries = list(reader.read(path, skipped))
+        manifest = Manifest.from_entries(reader.root(path), reader.read(path, skipped), skipped)
     except OSError as error:
         raise DataError(f"cannot read {error.filename or path}: {error.strerror}") from error
-    _refuse_repeats(path, entries)
-    kept = _of_classes(path, entries, classes, skipped) if classes else entries
-    return Manifest.from_entries(reader.root(path), kept, skipped)
+    _refuse_repeats(path, manifest)
+    return _of_classes(path, manifest, classes) if classes else manifest
 
 
 def _named(readers: Mapping[str, Reader], name: str) -> Reader:
@@ -122,24 +125,25 @@ def _matching(readers: Mapping[str, Reader], path: Path) -> Reader:
     raise DataError(f"{path} has no known layout. Expected {EXPECTED_LAYOUT}")
 
 
-def _of_classes(
-    path: Path, entries: Sequence[Entry], classes: Collection[str], skipped: Counter[str]
-) -> Sequence[Entry]:
-    found = {entry.label for entry in entries}
-    lacking = [name for name in classes if name not in found]
+def _of_classes(path: Path, manifest: Manifest, classes: Collection[str]) -> Manifest:
+    lacking = [name for name in classes if name not in manifest.classes]
     if lacking:
         raise DataError(
             f"{path} has no video of {len(lacking)} of the classes asked for: {', '.join(lacking[:8])}."
-            f"{did_you_mean(lacking[0], found)}"
+            f"{did_you_mean(lacking[0], manifest.classes)}"
         )
-    kept = [entry for entry in entries if entry.label in classes]
-    if len(kept) < len(entries):
-        skipped["video of another class"] += len(entries) - len(kept)
-    return kept
+    kept = np.flatnonzero(np.array([name in classes for name in manifest.classes])[manifest.labels])
+    others = len(manifest) - len(kept)
+    if not others:
+        return manifest
+    skipped = Counter(manifest.skipped) + Counter({"video of another class": others})
+    return dataclasses.replace(manifest.select(kept), skipped=dict(skipped))
 
 
-def _refuse_repeats(path: Path, entries: Sequence[Entry]) -> None:
-    counts = Counter(entry.name for entry in entries)
-    twice = [name for name, count in counts.items() if count > 1]
-    if twice:
-        raise DataError(f"{path} lists {twice[0]!r} more than once: each video, or part of one, may have one row")
+def _refuse_repeats(path: Path, manifest: Manifest) -> None:
+    names = manifest.names
+    first = first_places(names)
+    repeated = first[first != np.arange(len(first))]
+    if len(repeated):
+        name = names[int(repeated.min())]
+        raise DataError(f"{path} lists {name!r} more than once: each video, or part of one, may have one row")

@@ -13,6 +13,8 @@ VIDEO_SUFFIXES = frozenset(
     {".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".ts", ".ogv"}
 )
 
+_IMAGE_SUFFIXES, _VIDEO_SUFFIXES = tuple(IMAGE_SUFFIXES), tuple(VIDEO_SUFFIXES)
+
 
 class ClassFolderReader:
     """A folder a class, holding video files, or a folder of frames a video, or both."""
@@ -64,13 +66,24 @@ def is_hidden(name: str) -> bool:
 
 def is_video_file(name: str) -> bool:
     """Whether a file name is that of a video."""
-    return not is_hidden(name) and Path(name).suffix.lower() in VIDEO_SUFFIXES
+    return name.lower().endswith(_VIDEO_SUFFIXES) and not is_hidden(name)
+
+
+def is_folder(item: os.DirEntry[str]) -> bool:
+    """Whether an item is a folder; a link that leads to itself is none."""
+    try:
+        return item.is_dir()
+    except OSError:
+        return False
 
 
 def has_image(folder: Path) -> bool:
-    """Whether a folder holds an image: it is then one video."""
-    with os.scandir(folder) as items:
-        return any(_is_image(item.name) for item in items)
+    """Whether a folder holds an image: it is then one video. So is one that may not be looked into: it gets named."""
+    try:
+        with os.scandir(folder) as items:
+            return any(_is_image(item.name) for item in items)
+    except PermissionError:
+        return True
 
 
 def _split_folders(path: Path) -> dict[str, str]:
@@ -83,20 +96,18 @@ def _split_folders(path: Path) -> dict[str, str]:
 
 def _read_class(folder: Path, skipped: Counter[str]) -> Iterator[Entry]:
     with os.scandir(folder) as items:
-        kinds = {item.name: item.is_dir() for item in items}
+        kinds = {item.name: is_folder(item) for item in items}
+    label = folder.name
     for name in natural_order(kinds):
-        if is_hidden(name):
+        if is_video_file(name) and not kinds[name]:
+            yield Entry(f"{label}/{name}", label)
+        elif is_hidden(name) or not kinds[name]:
             skipped["other file"] += 1
-        elif kinds[name]:
-            if has_image(folder / name):
-                yield Entry(f"{folder.name}/{name}", folder.name)
-            else:
-                skipped["folder without frames"] += 1
-        elif is_video_file(name):
-            yield Entry(f"{folder.name}/{name}", folder.name)
+        elif has_image(folder / name):
+            yield Entry(f"{label}/{name}", label)
         else:
-            skipped["other file"] += 1
+            skipped["folder without frames"] += 1
 
 
 def _is_image(name: str) -> bool:
-    return not is_hidden(name) and Path(name).suffix.lower() in IMAGE_SUFFIXES
+    return name.lower().endswith(_IMAGE_SUFFIXES) and not is_hidden(name)

@@ -53,7 +53,7 @@ def _listed(file: Path, skipped: Counter[str]) -> Iterator[Entry]:
             continue
         try:
             times = "_".join(f"{int(float(row[column])):06d}" for column in ("time_start", "time_end"))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(f"{file}, line {line}: time_start and time_end are not numbers of seconds") from None
         split = SPLIT_WORDS.get((row.get("split") or "").lower(), "") or split_of(file)
         yield Entry(f"{row['youtube_id']}_{times}", row["label"], row["youtube_id"], split)

@@ -12,6 +12,7 @@ from actrec_zoo.errors import DataError
 from actrec_zoo.files import natural_order
 
 _SUFFIXES = (".txt", ".csv")
+_NUMBER = re.compile(r"\d{1,9}")
 _CLASS_FILES = re.compile(r"(classes|class_names|classind|categories|labels|label_map)\.(txt|csv)$", re.IGNORECASE)
 
 
@@ -73,7 +74,7 @@ def _listed(file: Path, split: str, skipped: Counter[str]) -> Iterator[Entry]:
             skipped["line without label"] += 1
             continue
         path, label = fields
-        if names and label.isdecimal():
+        if names and _NUMBER.fullmatch(label):
             if int(label) not in names:
                 raise DataError(f"{file}, line {number}: the file of classes has no class {label}")
             label = names[int(label)]
@@ -85,7 +86,7 @@ def _class_names(folder: Path) -> Mapping[int, str]:
     file = min((f for f in folder.iterdir() if _CLASS_FILES.search(f.name)), default=None)
     names: dict[int, str] = {}
     for position, (_, line) in enumerate(read_lines(file) if file else ()):
-        before, after = re.fullmatch(r"(\d+)[\s,;]+(.+)", line), re.fullmatch(r"(.+?)[\s,;]+(\d+)", line)
+        before, after = re.fullmatch(r"(\d{1,9})[\s,;]+(.+)", line), re.fullmatch(r"(.+?)[\s,;]+(\d{1,9})", line)
         if before:
             names[int(before[1])] = before[2]
         else:

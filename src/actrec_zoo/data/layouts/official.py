@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-from actrec_zoo.data.layouts.folders import VIDEO_SUFFIXES, has_image, is_hidden, is_video_file
+from actrec_zoo.data.layouts.folders import VIDEO_SUFFIXES, has_image, is_folder, is_hidden, is_video_file
 from actrec_zoo.data.manifest import Entry
 from actrec_zoo.errors import DataError
 from actrec_zoo.files import natural_order
@@ -44,18 +44,25 @@ class VideoFinder:
         return paths[0] if len(paths) == 1 else None
 
 
-def walk_videos(root: Path, prefix: str = "", depth: int = _DEPTH) -> Iterator[str]:
-    """Video files and folders of frames below a folder, relative to it, in natural order."""
+def walk_videos(root: Path, prefix: str = "", above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
+    """Video files and folders of frames below a folder, relative to it, in natural order.
+
+    A link to a folder that it lies in is not followed.
+    """
+    status = (root / prefix).stat()
+    here = (status.st_dev, status.st_ino)
+    if here in above or len(above) > _DEPTH:
+        return
     with os.scandir(root / prefix) as items:
-        kinds = {item.name: item.is_dir() for item in items if not is_hidden(item.name)}
+        kinds = {item.name: is_folder(item) for item in items if not is_hidden(item.name)}
     inner = [name for name in natural_order(kinds) if kinds[name]]
     files = [name for name in natural_order(kinds) if not kinds[name] and is_video_file(name)]
     if prefix and not inner and not files and has_image(root / prefix):
         yield prefix
     for name in files:
         yield f"{prefix}/{name}" if prefix else name
-    for name in inner if depth else ():
-        yield from walk_videos(root, f"{prefix}/{name}" if prefix else name, depth - 1)
+    for name in inner:
+        yield from walk_videos(root, f"{prefix}/{name}" if prefix else name, above | {here})
 
 
 def without_suffix(name: str) -> str:
@@ -131,12 +138,12 @@ def read_lines(file: Path) -> Iterator[tuple[int, str]]:
         DataError: the file cannot be read.
     """
     try:
-        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        with file.open(encoding="utf-8-sig", errors="surrogateescape") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield number, line.strip()
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            yield number, line.strip()
 
 
 def _without_shared_groups(entries: Sequence[Entry]) -> list[Entry]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def _file(folder: Path, pattern: str) -> Path | None:
 
 def _listed(folder: Path, skipped: Counter[str]) -> Iterator[Entry]:
     labels_file, answers_file = _file(folder, _LABELS), _file(folder, _ANSWERS)
-    classes = set(_read(labels_file)) if labels_file else set()
+    classes = set(map(str, _read(labels_file))) if labels_file else set()
     answers = dict(line.split(";", 1) for _, line in read_lines(answers_file) if ";" in line) if answers_file else {}
     for split, pattern in _LISTS.items():
         file = _file(folder, pattern)
@@ -61,8 +61,12 @@ def _listed(folder: Path, skipped: Counter[str]) -> Iterator[Entry]:
                 yield Entry(str(item["id"]), label, "", split)
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path) -> Collection[Any]:
+    """A list, or an object, whose keys are then meant."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"cannot read {file}: {error}") from error
+    if not isinstance(content, list | dict):
+        raise DataError(f"cannot read {file}: it holds neither a list nor an object")
+    return content
