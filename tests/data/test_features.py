@@ -308,7 +308,7 @@ def test_what_could_not_be_read_is_tried_again(clips: ClipDataset, tmp_path: Pat
     frame.write_bytes(b"")
     backbone = Backbone()
     extraction = Extraction(backbone, batch_size=3, device=torch.device("cpu"))
-    assert (extraction.run(clips, 0, store).labels < 0).tolist() == [index == 5 for index in range(12)]
+    assert (extraction.run(clips, 0, store).labels < 0).tolist() == [index == 4 for index in range(12)]
     assert (extraction.run(clips, 0, store).labels < 0).sum() == 1
     assert backbone.clips == 11 + 2
     frame.write_bytes(whole)

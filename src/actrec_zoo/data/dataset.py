@@ -199,13 +199,13 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         return self._open[1]
 
 
-class KeyBatches(Sampler[list[Key]]):
-    """Batches of (epoch, index), of at most `batch_size` clips."""
+class Batches(Sampler[list[Key]]):
+    """Batches of (epoch, index) of at most `batch_size` clips."""
 
     batch_size: int
 
 
-class EpochBatches(KeyBatches):
+class EpochBatches(Batches):
     """Batches of (epoch, index): every clip once an epoch, none dropped, in an order drawn from (seed, epoch).
 
     Args:
@@ -287,7 +287,7 @@ def collate(items: Sequence[Clip | Failure]) -> Batch:
 
 
 def make_loader(
-    dataset: TorchDataset[Clip | Failure], batches: KeyBatches, *, workers: int, pin: bool = False
+    dataset: TorchDataset[Clip | Failure], batches: Batches, *, workers: int, pin: bool = False
 ) -> DataLoader[Batch]:
     """A DataLoader that decodes in worker processes, which live as long as the loader.
 

@@ -9,7 +9,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from actrec_zoo.data.dataset import Batch, Clip, ClipDataset, Key, KeyBatches, collate, make_loader
+from actrec_zoo.data.dataset import Batch, Batches, Clip, ClipDataset, Key, collate, make_loader
 from actrec_zoo.data.feature_store import Chunk, FeatureStore, require_space
 from actrec_zoo.data.features import StoredFeatures
 from actrec_zoo.data.probe import Track, no_progress
@@ -146,7 +146,7 @@ class Extraction:
         )
 
 
-class _Batches(KeyBatches):
+class _Batches(Batches):
     """Batches as they are given."""
 
     def __init__(self, batches: Sequence[list[Key]], batch_size: int) -> None:

@@ -25,6 +25,7 @@ class StoredFeatures:
     Attributes:
         folder: of the store.
         labels: int64[clips], the class of each; -1 where it could not be read.
+        shape: of the features of a clip; () where none could be read.
     """
 
     def __init__(self, store: FeatureStore, chunks: list[Chunk]) -> None:
@@ -32,6 +33,7 @@ class StoredFeatures:
         self._chunks = chunks
         present = [chunk.labels.numpy() >= 0 for chunk in chunks]
         self.labels = np.concatenate([chunk.labels.numpy() for chunk in chunks])
+        self.shape = next((tuple(chunk.features.shape[1:]) for chunk in chunks if len(chunk.features)), ())
         self._rows = np.concatenate([np.where(there, np.cumsum(there) - 1, -1) for there in present])
 
     def __len__(self) -> int:
@@ -70,6 +72,15 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
 
     def __len__(self) -> int:
         return len(self._clips)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the features of a clip."""
+        return self._views[0].shape
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Video index of the manifest and number of the view of clip `index`."""
+        return self._clips.locate(index)
 
     def clip(self, index: int, epoch: int) -> Clip:
         """Features of clip `index`, with the class that its augmentation left it.

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from actrec_zoo.data.dataset import ClipDataset
+from actrec_zoo.data.decode import video_reader
 from actrec_zoo.data.manifest import PACK_HEADER
 
 
 def fingerprint(clips: ClipDataset, epoch: int) -> dict[str, Any]:
-    """All that decides the clips of an epoch, but the decoding libraries.
+    """All that decides the clips of an epoch, but the versions of the libraries.
 
     Files are known by path, size and time, folders by those of the frames in them.
     """
@@ -20,6 +21,7 @@ def fingerprint(clips: ClipDataset, epoch: int) -> dict[str, Any]:
         "data": str(clips.manifest.root.resolve()),
         "videos": _videos_digest(clips),
         "clips": len(clips),
+        "decoder": video_reader().__name__,
         "sampler": repr(clips.sampler),
         "input": repr(clips.transform.spec),
         "augment": [*clips.transform.augment, *clips.augmentation.names],

@@ -24,7 +24,7 @@ from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.training.parameters import is_of_head, set_training_mode
 
 _FORMAT = 1
-_LIBRARIES = ("actrec-zoo", "av", "numpy", "pillow", "simplejpeg", "torch", "torchvision", "transformers")
+_LIBRARIES = ("actrec-zoo", "av", "numpy", "pillow", "simplejpeg", "torch", "torchcodec", "torchvision", "transformers")
 _log = logging.getLogger(__name__)
 
 

@@ -15,6 +15,7 @@ from actrec_zoo.api import check_network, initial_model
 from actrec_zoo.components import objective_of, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import TrainingData
@@ -91,7 +92,8 @@ def tune(
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
     done = search.begin(resume)
-    search.prepare(track)
+    with worker_deaths_named():
+        search.prepare(track)
     with cpu_threads(resolved.config.threads):
         found = search.run(done, trials, seconds, told)
     return Tuned(folder, tuple(found), max(found, key=lambda trial: trial.rank))
