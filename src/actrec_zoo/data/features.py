@@ -39,11 +39,6 @@ class StoredFeatures:
     def __len__(self) -> int:
         return len(self._rows)
 
-    @property
-    def shape(self) -> torch.Size:
-        """Of the features of one clip."""
-        return self._chunks[0].features.shape[1:]
-
     def error(self, index: int) -> str:
         """Why clip `index` could not be read."""
         return self._chunks[index // CHUNK].errors[index % CHUNK]
@@ -93,10 +88,6 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         if features.labels[index] < 0:
             raise DataError(features.error(index))
         return Clip(features[index], int(features.labels[index]), video, view, (epoch, index))
-
-    def locate(self, index: int) -> tuple[int, int]:
-        """Video index of the manifest and number of the view of clip `index`."""
-        return self._clips.locate(index)
 
     def blank(self, device: torch.device) -> Batch:
         """A batch of one clip with zero features, for a process that has no other."""
