@@ -37,9 +37,11 @@ from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, tr
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import with_features
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
+from actrec_zoo.training.curves import Curves
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback
+from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
 
 _log = logging.getLogger(__name__)
@@ -83,7 +85,48 @@ def train(
     """
     registered = get_registry().find(model)
     folder = open_run(registered.spec.name, Path(out) if out else None, resume=resume)
-    resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
+    with folder.claim():
+        resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
+        return _train(registered, folder, resolved, callbacks, track)
+
+
+def resolve_settings(
+    model: str,
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Resolved:
+    """The settings that `train` would run with, and where each comes from; the data is not looked at.
+
+    Args:
+        model: name or id.
+        data: folder or file; it need not exist.
+        out: run folder.
+        config: TOML file with settings.
+        resume: take the settings of the run in `out`.
+        settings: keys of `actrec_zoo.config.TrainConfig`; a None is left out.
+
+    Raises:
+        ActrecZooError: a setting does not exist or does not fit, or `out` cannot be used.
+    """
+    registered = get_registry().find(model)
+    folder = open_run(registered.spec.name, Path(out) if out else None, resume=resume)
+    return _resolve(registered, folder, data, Path(config) if config else None, settings)
+
+
+def _train(
+    registered: RegisteredModel,
+    folder: RunFolder,
+    resolved: Resolved,
+    callbacks: Sequence[Callback],
+    track: Track[Any],
+) -> FinishedRun:
+    """Train with settings that are resolved, in a folder that is this process's own."""
+    resolved = _with_workers(resolved)
+    tracking = Tracking(folder.path, resolved.config)
     device = resolve_device(resolved.config.device)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     _check_network(registered, resolved.config)
@@ -94,10 +137,11 @@ def train(
     manifest, splits = training_data(resolved.config, wanted, Path(files) if files else None, track)
     classifier = _initial_model(registered, resolved.config, folder, manifest.classes).to(device)
     clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
-    with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads):
+    with folder.guard(), _interruptible(folder, resolved.config), cpu_threads(resolved.config.threads), tracking:
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         folder.begin(resolved, classifier, plugin, manifest, splits)
-        told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
+        own = [Checkpoints(folder.path, resume=not folder.fresh), Curves(folder.curves), tracking]
+        told = [*own, *callbacks, *plugin_callbacks(resolved.config)]
         fit_on = with_features(resolved.config, classifier, clips, folder.features, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         folder.finish()
@@ -195,11 +239,14 @@ def _resolve(
     resolved = resolve(model.spec, layers)
     if own:
         refuse_changes(own[0], resolved)
-    workers = resolved.config.workers
-    return dataclasses.replace(
-        resolved,
-        config=resolved.config.model_copy(update={"workers": default_workers() if workers is None else workers}),
-    )
+    return resolved
+
+
+def _with_workers(resolved: Resolved) -> Resolved:
+    """The number of workers of this machine where none is given."""
+    if resolved.config.workers is not None:
+        return resolved
+    return dataclasses.replace(resolved, config=resolved.config.model_copy(update={"workers": default_workers()}))
 
 
 def _check_network(model: RegisteredModel, config: TrainConfig) -> None:
@@ -255,7 +302,7 @@ def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
 def _describe(folder: RunFolder, result: TrainResult) -> None:
     """README.md and plots/ of a finished run."""
     write_text(folder.path / "README.md", run_card(folder.path))
-    plot_history(folder.path / "plots" / "history.png", result.history)
+    plot_history(folder.curves, result.history)
 
 
 def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> Path | None:

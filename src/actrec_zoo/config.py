@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
-MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers", "profile"})
+MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers", "profile", "trackers"})
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
+
+TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
 class TrainConfig(BaseModel):
@@ -34,6 +36,7 @@ class TrainConfig(BaseModel):
         options: architecture options that differ from the model's.
         trainable: patterns over parameter names, or `@group`; None takes the model's.
         epochs: passes over the training clips.
+        patience: epochs without a better one after which training stops; None trains all epochs.
         batch_size: clips a step.
         optimizer: adam (weight decay in the gradient), adamw or sgd.
         lr: learning rate.
@@ -63,6 +66,7 @@ class TrainConfig(BaseModel):
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
         profile: measure how long training waits for data.
+        trackers: experiment trackers that are told settings and figures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -79,6 +83,7 @@ class TrainConfig(BaseModel):
     options: dict[str, Any] = {}
     trainable: tuple[str, ...] | None = None
     epochs: int = Field(30, ge=1)
+    patience: int | None = Field(None, ge=1)
     batch_size: int = Field(16, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, ge=0)
@@ -106,6 +111,7 @@ class TrainConfig(BaseModel):
     workers: int | None = Field(None, ge=0)
     threads: int | None = Field(None, ge=1)
     profile: bool = False
+    trackers: tuple[TrackerName, ...] = ()
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, fps, size, views and way of sampling."""

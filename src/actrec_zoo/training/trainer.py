@@ -80,14 +80,14 @@ class SupervisedTrainer:
         model, optimizer = accelerator.prepare(model, optimizer)
         batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed)
         state = TrainingState(model, optimizer, config, Running(model.device), steps=len(batches))
-        state.wait = DataWait(model.device) if config.profile else None
+        state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
         told.on_start(state)
         loop = _Loop(accelerator, state, train, val, batches, objective, told)
         for failure in (*train.failures, *val.failures):
             loop.note_failure(failure)
         with InterruptFlag() as interrupt:
-            while state.epoch < config.epochs:
+            while not state.done:
                 loop.run_epoch(interrupt)
         if state.best is None:
             raise ConfigError(f"epochs={config.epochs} leaves nothing to train")
