@@ -23,6 +23,7 @@ _COMMANDS = {
     "train": "actrec_zoo.cli.train:command",
     "eval": "actrec_zoo.cli.evaluate:command",
     "predict": "actrec_zoo.cli.predict:command",
+    "runs": "actrec_zoo.cli.runs:command",
 }
 
 
