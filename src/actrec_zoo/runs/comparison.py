@@ -132,8 +132,11 @@ def _videos(file: Path) -> Videos | None:
         return None
     try:
         with file.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
-            return frozenset((row["path"], row["label"]) for row in csv.DictReader(text))
-    except (OSError, KeyError, csv.Error) as error:
+            reader = csv.DictReader(text)
+            if not {"path", "label"} <= set(reader.fieldnames or ()):
+                raise RunError(f"{file} is not a split file: it has no columns path and label")
+            return frozenset((row["path"], row["label"]) for row in reader)
+    except (OSError, csv.Error) as error:
         raise RunError(f"{file} is not a split file: {error}") from error
 
 

@@ -22,7 +22,7 @@ STATES: dict[State, str] = {
     "running": "a process is working on it now",
     "interrupted": "no process is; `train --resume` goes on with it",
     "unfinished": "it has no weights yet, and whether a process is working on it cannot be found out here",
-    "broken": "a file of it is missing or cannot be read; it is named",
+    "broken": "a file of it is missing or cannot be read; it is named below the table",
 }
 
 
