@@ -226,6 +226,32 @@ def test_a_run_that_the_tracker_has_lost_begins_anew_there(squares: Path, tmp_pa
     assert [step for step, _ in read_mlflow(store, identity(run, "mlflow"))[0]["val/loss"]] == [8, 12]
 
 
+LOST = """
+import sqlite3, sys
+import actrec_zoo
+from actrec_zoo.training.state import Callback
+from tests.training.test_trainer import TINY
+
+class Drop(Callback):
+    def on_epoch_end(self, state):
+        if state.epoch == 1:
+            with sqlite3.connect(sys.argv[3]) as database:
+                database.execute("DROP TABLE metrics")
+
+settings = TINY | {"epochs": 3, "trackers": ("mlflow",)}
+actrec_zoo.train("tiny_conv3d", sys.argv[1], out=sys.argv[2], callbacks=[Drop()], **settings)
+"""
+
+
+@pytest.mark.slow
+@needs("mlflow")
+def test_a_tracker_that_fails_later_does_not_end_the_run(squares: Path, tmp_path: Path) -> None:
+    store = tmp_path / "mlflow.db"
+    outcome = python("-c", LOST, squares, tmp_path / "run", store, MLFLOW_TRACKING_URI=f"sqlite:///{store}")
+    assert outcome.code == 0 and outcome.err.count("tracker mlflow is left out from here on: ") == 1, outcome.err
+    assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
 @pytest.mark.slow
 @needs("trackio")
 def test_trackio(squares: Path, tmp_path: Path) -> None:
