@@ -7,7 +7,7 @@ import logging
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,9 +39,11 @@ from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, tr
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import with_features
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
+from actrec_zoo.training.curves import Curves
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback
+from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
 
 _log = logging.getLogger(__name__)
@@ -86,7 +88,48 @@ def train(
     registered = get_registry().find(model)
     distributed.join(cpu=settings.get("device") == "cpu" or not torch.cuda.is_available())
     folder = distributed.from_first(lambda: open_run(registered.spec.name, Path(out) if out else None, resume=resume))
-    resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
+    with folder.claim():
+        resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
+        return _train(registered, folder, resolved, callbacks, track)
+
+
+def resolve_settings(
+    model: str,
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    resume: bool = False,
+    **settings: Any,
+) -> Resolved:
+    """The settings that `train` would run with, and where each comes from; the data is not looked at.
+
+    Args:
+        model: name or id.
+        data: folder or file; it need not exist.
+        out: run folder.
+        config: TOML file with settings.
+        resume: take the settings of the run in `out`.
+        settings: keys of `actrec_zoo.config.TrainConfig`; a None is left out.
+
+    Raises:
+        ActrecZooError: a setting does not exist or does not fit, or `out` cannot be used.
+    """
+    registered = get_registry().find(model)
+    folder = open_run(registered.spec.name, Path(out) if out else None, resume=resume)
+    return _resolve(registered, folder, data, Path(config) if config else None, settings)
+
+
+def _train(
+    registered: RegisteredModel,
+    folder: RunFolder,
+    resolved: Resolved,
+    callbacks: Sequence[Callback],
+    track: Track[Any],
+) -> FinishedRun:
+    """Train with settings that are resolved, in a folder that is this process's own."""
+    resolved = _with_workers(resolved)
+    tracking = Tracking(folder.path, resolved.config) if distributed.is_first() else None
     device = resolve_device(resolved.config.device)
     objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
     check_network(registered, resolved.config)
@@ -107,10 +150,13 @@ def train(
         _interruptible(folder, resolved.config),
         worker_deaths_named(),
         cpu_threads(resolved.config.threads),
+        tracking or nullcontext(),
     ):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
-        told = [Checkpoints(folder.path, resume=resume), *callbacks, *plugin_callbacks(resolved.config)]
+        watching = [Curves(folder.curves), tracking] if tracking else []
+        own = [Checkpoints(folder.path, resume=not folder.fresh), *watching]
+        told = [*own, *callbacks, *plugin_callbacks(resolved.config)]
         fit_on = distributed.first_before_others(lambda: with_features(resolved.config, classifier, clips, track))
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         distributed.from_first(lambda: _finish(folder, result))
@@ -207,11 +253,14 @@ def _resolve(
     resolved = resolve(model.spec, layers)
     if own:
         refuse_changes(own[0], resolved)
-    workers = resolved.config.workers
-    return dataclasses.replace(
-        resolved,
-        config=resolved.config.model_copy(update={"workers": default_workers() if workers is None else workers}),
-    )
+    return resolved
+
+
+def _with_workers(resolved: Resolved) -> Resolved:
+    """The number of workers of this machine where none is given."""
+    if resolved.config.workers is not None:
+        return resolved
+    return dataclasses.replace(resolved, config=resolved.config.model_copy(update={"workers": default_workers()}))
 
 
 def check_network(model: RegisteredModel, config: TrainConfig) -> None:
@@ -267,7 +316,7 @@ def _finish(folder: RunFolder, result: TrainResult) -> None:
     """Weights, README.md and plots/ of a finished run."""
     folder.finish()
     write_text(folder.path / "README.md", run_card(folder.path))
-    plot_history(folder.path / "plots" / "history.png", result.history)
+    plot_history(folder.curves, result.history)
 
 
 def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> Path | None:

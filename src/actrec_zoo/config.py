@@ -14,8 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
-MACHINE_KEYS = frozenset({"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps"})
+MACHINE_KEYS = frozenset(
+    {"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps", "trackers"}
+)
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
+
+TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
 class TrainConfig(BaseModel):
@@ -34,6 +38,7 @@ class TrainConfig(BaseModel):
         options: architecture options that differ from the model's.
         trainable: patterns over parameter names, or `@group`; None takes the model's.
         epochs: passes over the training clips.
+        patience: epochs without a better one after which training stops; None trains all epochs.
         batch_size: clips a step, over all parts and all processes.
         accumulate: parts that a step is computed in, one after the other: less memory, the same step.
         optimizer: adam (weight decay in the gradient), adamw or sgd.
@@ -72,6 +77,7 @@ class TrainConfig(BaseModel):
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
         profile: measure how long training waits for data.
+        trackers: experiment trackers that are told settings and figures.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -88,6 +94,7 @@ class TrainConfig(BaseModel):
     options: dict[str, Any] = {}
     trainable: tuple[str, ...] | None = None
     epochs: int = Field(30, ge=1)
+    patience: int | None = Field(None, ge=1)
     batch_size: int = Field(16, ge=1)
     accumulate: int = Field(1, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -123,6 +130,7 @@ class TrainConfig(BaseModel):
     checkpoint_steps: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
     profile: bool = False
+    trackers: tuple[TrackerName, ...] = ()
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, fps, size, views and way of sampling."""

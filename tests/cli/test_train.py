@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -130,6 +131,50 @@ def test_settings_from_a_file_and_flags(squares: Path, tmp_path: Path, invoke: I
     assert record["config"]["lr_factors"] == {"backbone": 0.1}
 
 
+def test_the_settings_are_printed_and_can_be_fed_back(tmp_path: Path, invoke: Invoke) -> None:
+    (tmp_path / "recipe.toml").write_text("epochs = 3\n[options]\nheads = 4\n")
+    flags = (
+        "--config",
+        tmp_path / "recipe.toml",
+        "--lr",
+        "1e-5",
+        "--trainable",
+        "@head",
+        "--set",
+        "lr_factors.stem=0.1",
+    )
+    command = ("train", "r3d_attn8", "--data", tmp_path / "no where", "--out", tmp_path / "run", "--print-config")
+    outcome = invoke(*command, *flags, "--set", 'flip_labels={"turn left"="turn right"}', "--track", "wandb")
+    assert outcome.code == 0, outcome.err
+    assert not (tmp_path / "run").exists()
+    lines = outcome.out.splitlines()
+    for line in (
+        *("epochs = 3 # recipe.toml", "heads = 4 # recipe.toml", "lr = 1e-05 # flag", 'trainable = ["@head"] # flag'),
+        *("# frames: none (default)", "momentum = 0.9 # default", "stem = 0.1 # flag", "weight_decay = 0.0001 # model"),
+    ):
+        assert line in lines, line
+    (tmp_path / "printed.toml").write_text(outcome.out)
+    again = invoke(*command, "--config", tmp_path / "printed.toml")
+    assert tomllib.loads(again.out) == tomllib.loads(outcome.out)
+    assert "lr = 1e-05 # printed.toml" in again.out.splitlines()
+
+
+def test_the_printed_settings_of_a_run_are_its_own(squares: Path, run: Path, invoke: Invoke) -> None:
+    command = ("train", "tiny_conv3d", "--data", squares, "--out", run, "--print-config")
+    assert_refused(invoke(*command), run, "--resume")
+    outcome = invoke(*command, "--resume")
+    assert outcome.code == 0 and "epochs = 1 # run" in outcome.out.splitlines()
+    assert_refused(invoke(*command, "--resume", "--epochs", "2"), "epochs 1 -> 2")
+
+
+def test_early_stopping_says_so(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
+    flags = (*SMALL, "--workers", "0", "--device", "cpu", "--set", "patience=1", "--lr", "0")
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *flags)
+    assert outcome.code == 0 and "stopped after epoch 2: none of the last 1 was better" in outcome.out
+    outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", "--resume")
+    assert outcome.code == 0 and "nothing to resume: stopped after epoch 2" in outcome.out
+
+
 # Bad input: nothing may be left behind.
 
 
@@ -161,6 +206,8 @@ def test_settings_from_a_file_and_flags(squares: Path, tmp_path: Path, invoke: I
         (("--splits", "absent"), ("absent", "--splits")),
         (("--set", "objective=regression"), ("objective", "regression")),
         (("--set", "trainer=other"), ("trainer", "other")),
+        (("--track", "excel"), ("trackers", "excel", "'tensorboard', 'wandb', 'mlflow' or 'trackio'")),
+        (("--set", "patience=0"), ("patience", "greater than or equal to 1")),
     ],
 )
 def test_bad_settings_are_refused(

@@ -19,6 +19,7 @@ from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
 from actrec_zoo.training.run import open_run
 from actrec_zoo.training.state import Callback, EpochRecord, TrainingState
 from tests.conftest import moving_square, write_frames
+from tests.distributions import Outcome, run_python
 
 TINY: dict[str, Any] = {
     "options.width": 4,
@@ -62,6 +63,7 @@ def test_a_run_folder_holds_what_the_formats_promise(squares: Path, tmp_path: Pa
     run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=2, **TINY)
     names = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert names == {
+        ".lock",
         "README.md",
         "checkpoints/best.safetensors",
         "checkpoints/last.safetensors",
@@ -125,6 +127,19 @@ def test_an_interrupted_and_resumed_run_ends_in_the_same_bytes(
     assert rows(cut.path) == rows(whole.path)
 
 
+def test_a_run_that_stops_early_stops_there_when_it_was_interrupted_too(squares: Path, tmp_path: Path) -> None:
+    settings = TINY | {"epochs": 9, "patience": 2, "lr": 0.0, "sampling": "uniform"}
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", **settings)
+    assert whole.result.best.epoch == 1 and whole.result.last.epoch == 3
+    with pytest.raises(InterruptedRun):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", callbacks=[InterruptAt(6)], **settings)
+    cut = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True)
+    assert rows(cut.path) == rows(whole.path)
+    assert (cut.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+    again = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True)
+    assert again.result.last.epoch == 3
+
+
 class InterruptTwice(Callback):
     """Presses Ctrl-C at the end of a step, and again in the middle of the next one."""
 
@@ -184,6 +199,29 @@ def test_two_runs_that_choose_the_same_folder_do_not_mix(squares: Path, tmp_path
         with pytest.raises(RunError, match="another run"), second.guard():
             raise AssertionError("the second run may not begin")
         assert (first.path / "mine").exists()
+
+
+class ResumeMeanwhile(Callback):
+    """Resumes the run that it listens to, as a second process would."""
+
+    def __init__(self, data: Path, run: Path) -> None:
+        self.command = ("-m", "actrec_zoo", "train", "tiny_conv3d", "--data", data, "--out", run, "--resume")
+        self.outcomes: list[Outcome] = []
+
+    def on_epoch_end(self, state: TrainingState) -> None:
+        self.outcomes.append(run_python(*map(str, self.command)))
+
+
+def test_a_run_that_is_trained_is_in_use(squares: Path, tmp_path: Path) -> None:
+    second = ResumeMeanwhile(squares, tmp_path / "run")
+    with pytest.raises(InterruptedRun):
+        callbacks = [InterruptAt(6), second]
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=2, callbacks=callbacks, **TINY)
+    resumed = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", resume=True, callbacks=[second])
+    assert resumed.result.last.epoch == 2
+    assert [outcome.code for outcome in second.outcomes] == [2, 2]
+    for outcome in second.outcomes:
+        assert f"error: {tmp_path / 'run'} is in use" in outcome.err and "Traceback" not in outcome.err
 
 
 def test_paths_may_be_path_objects(squares: Path, tmp_path: Path) -> None:

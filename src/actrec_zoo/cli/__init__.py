@@ -25,6 +25,7 @@ _COMMANDS = {
     "eval": "actrec_zoo.cli.evaluate:command",
     "cache": "actrec_zoo.cli.cache:command",
     "predict": "actrec_zoo.cli.predict:command",
+    "runs": "actrec_zoo.cli.runs:command",
 }
 
 

@@ -11,11 +11,14 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from actrec_zoo.cli.table import printable as printable
+
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 T = TypeVar("T")
 _PIPE_WIDTH = 200
+_BAR_WIDTH = 20
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -24,11 +27,6 @@ def make_console(*, stderr: bool = False) -> Console:
     if console.is_terminal:
         return console
     return Console(stderr=stderr, highlight=False, markup=False, width=_PIPE_WIDTH)
-
-
-def printable(text: str) -> str:
-    """Text with what no terminal can show replaced: names of files need not be UTF-8."""
-    return text.encode("utf-8", "replace").decode()
 
 
 def make_table(*columns: str) -> Table:
@@ -48,9 +46,10 @@ class ProgressDisplay:
         self.console = make_console(stderr=True)
         self.progress: Progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(_BAR_WIDTH),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
@@ -66,9 +65,13 @@ class ProgressDisplay:
     ) -> None:
         self.progress.stop()
 
+    def add_task(self, description: str, total: int) -> TaskID:
+        """A bar of its own; its `figures` are a text behind it."""
+        return self.progress.add_task(description, total=total, figures="")
+
     def track(self, items: Iterable[T], total: int, description: str) -> Iterator[T]:
         """Show how far an iteration has come."""
-        task = self.progress.add_task(description, total=total)
+        task = self.add_task(description, total)
         try:
             for item in items:
                 yield item

@@ -1,32 +1,43 @@
 """What `actrec-zoo train` shows while it runs."""
 
+import time
+from datetime import timedelta
+
 import click
 from rich.progress import TaskID
 
 from actrec_zoo.cli.display import ProgressDisplay, printable
 from actrec_zoo.data.dataset import Failure
+from actrec_zoo.training.pace import Pace, look
 from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.state import Callback, TrainingState
 
 _MUCH = 0.1
 _ADVICE = "more --workers may help, or decoding once: see `actrec-zoo data pack --help`"
+_SECONDS_A_LOOK = 1.0
+_SECONDS_A_LINE = 60.0
 
 
 class Reporter(Callback):
-    """A line an epoch, and a progress bar over its steps.
+    """A line an epoch, and while it trains a progress bar with figures, or a line a minute when there is no terminal.
 
     Args:
         display: of the command.
+        seconds: from one look at the figures, for which the device is waited for, to the next; without it, one second
+            on a terminal and a minute else.
     """
 
-    def __init__(self, display: ProgressDisplay) -> None:
+    def __init__(self, display: ProgressDisplay, seconds: float | None = None) -> None:
         self._display = display
+        self._bars = display.console.is_terminal
+        self._seconds = seconds if seconds is not None else _SECONDS_A_LOOK if self._bars else _SECONDS_A_LINE
+        self._looked = time.monotonic()
         self._task: TaskID | None = None
 
     def on_start(self, state: TrainingState) -> None:
         """Say what trains, and where a resumed run goes on."""
-        if state.epoch >= state.config.epochs:
-            click.echo(f"nothing to resume: all {state.epoch} epochs are done")
+        if state.done:
+            click.echo(f"nothing to resume: {_all_done(state)}")
         elif state.epoch or state.step:
             click.echo(f"resumed at epoch {state.epoch + 1}, step {state.step}")
         trained = sum(p.numel() for p in state.model.parameters() if p.requires_grad)
@@ -37,11 +48,19 @@ class Reporter(Callback):
         )
 
     def on_step(self, state: TrainingState) -> None:
-        """Move the bar."""
-        progress = self._display.progress
+        """Move the bar, and now and then tell the figures."""
         if self._task is None:
-            self._task = progress.add_task(f"Epoch {state.epoch + 1}/{state.config.epochs}", total=state.steps)
+            self._task = self._display.add_task(_epoch(state), state.steps)
+        progress = self._display.progress
         progress.update(self._task, completed=state.step)
+        if time.monotonic() - self._looked < self._seconds:
+            return
+        told = _figures(look(state), state.wait)
+        if self._bars:
+            progress.update(self._task, figures=told)
+        else:
+            click.echo(f"{_epoch(state)}, step {state.step}/{state.steps}  {told}", err=True)
+        self._looked = time.monotonic()
 
     def on_failure(self, state: TrainingState, failure: Failure) -> None:
         """Name a video that cannot be read."""
@@ -59,8 +78,29 @@ class Reporter(Callback):
             f"top-1 {record.train_top1:.4f}  val loss {record.val_loss:.4f} top-1 {record.val_top1:.4f}  "
             f"lr {record.lr:.2e}  {record.seconds:.1f} s{mark}"
         )
-        if state.wait is not None:
+        if state.config.profile and state.wait is not None:
             _report_wait(state.wait)
+        if state.done and state.epoch < state.config.epochs:
+            click.echo(_all_done(state))
+
+
+def _epoch(state: TrainingState) -> str:
+    return f"Epoch {state.epoch + 1}/{state.config.epochs}"
+
+
+def _figures(pace: Pace, wait: DataWait | None) -> str:
+    parts = [f"loss {pace.loss:.4f}", f"top-1 {pace.top1:.4f}", f"{pace.clips_per_second:.1f} clips/s"]
+    if pace.waited is not None:
+        at_most = "" if wait is None or wait.exact else "at most "
+        parts.append(f"data wait {at_most}{pace.waited:.0%}")
+    parts.append(f"{timedelta(seconds=round(pace.seconds_left))} left in all")
+    return "  ".join(parts)
+
+
+def _all_done(state: TrainingState) -> str:
+    if state.epoch >= state.config.epochs:
+        return f"all {state.epoch} epochs are done"
+    return f"stopped after epoch {state.epoch}: none of the last {state.config.patience} was better than the best one"
 
 
 def _report_wait(wait: DataWait) -> None:

@@ -20,6 +20,11 @@ def format_groups(columns: Sequence[str], groups: Mapping[str, Sequence[Row]]) -
     return "\n".join((names, rule, *(line for lines in grouped for line in lines)))
 
 
+def printable(text: str) -> str:
+    """Text with what no terminal can show replaced: names of files need not be UTF-8."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def _lines(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
     names = [column.removeprefix(">") for column in columns]
     widths = [max(map(len, cells)) for cells in zip(names, *rows, strict=True)]

@@ -45,7 +45,15 @@ if TYPE_CHECKING:
 @click.option("--device", metavar="auto|cpu|cuda|mps")
 @click.option("--workers", type=int, help="Decoding processes.")
 @click.option("--profile", is_flag=True, default=None, help="Print the share of time that was waited for data.")
+@click.option(
+    "--track",
+    "trackers",
+    multiple=True,
+    metavar="NAME",
+    help="Tell a tracker: tensorboard, wandb, mlflow or trackio; may be repeated.",
+)
 @click.option("--resume", is_flag=True, help="Continue the run in --out.")
+@click.option("--print-config", is_flag=True, help="Print the settings as TOML, with their origins, and stop.")
 def command(
     model: str,
     data: str,
@@ -54,22 +62,24 @@ def command(
     resume: bool,
     assignments: tuple[str, ...],
     trainable: tuple[str, ...],
+    trackers: tuple[str, ...],
+    print_config: bool,
     **flags: Any,
 ) -> None:
     """Train MODEL on a folder of videos, leaving a run folder."""
-    from actrec_zoo.api import train
+    from actrec_zoo.api import resolve_settings, train
     from actrec_zoo.cli.display import ProgressDisplay
     from actrec_zoo.cli.log import show_log
     from actrec_zoo.cli.reporter import Reporter
+    from actrec_zoo.cli.settings import as_toml
+    from actrec_zoo.cli.table import printable
     from actrec_zoo.distributed import is_first
 
-    settings = assigned(assignments)
-    given = {key: value for key, value in flags.items() if value is not None}
-    given |= {"trainable": trainable} if trainable else {}
-    twice = sorted(settings.keys() & given.keys())
-    if twice:
-        raise ConfigError(f"{twice[0]} is given twice, by --set and by a flag of its own: leave one out")
-    settings |= given
+    settings = _merged(assigned(assignments), {**flags, "trainable": trainable or None, "trackers": trackers or None})
+    if print_config:
+        resolved = resolve_settings(model, data, out=out, config=config, resume=resume, **settings)
+        click.echo(printable(as_toml(resolved)), nl=False)
+        return
     show_log()
     with ProgressDisplay() as display:
         run = train(
@@ -97,6 +107,15 @@ def assigned(texts: tuple[str, ...]) -> dict[str, Any]:
         if key.partition(".")[0] not in TrainConfig.model_fields:
             raise ConfigError(f"there is no setting {key!r} (--set).{did_you_mean(key, TrainConfig.model_fields)}")
     return settings
+
+
+def _merged(assigned: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """The settings of --set and those that have flags of their own."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    twice = sorted(assigned.keys() & given.keys())
+    if twice:
+        raise ConfigError(f"{twice[0]} is given twice, by --set and by a flag of its own: leave one out")
+    return assigned | given
 
 
 def _summarise(run: FinishedRun, data: str, chosen: Mapping[str, str]) -> None:

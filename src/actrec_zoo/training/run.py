@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from actrec_zoo.data.strings import PackedStrings, StringIndex
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.files import read_json, require_folder, write_atomically, write_json
 from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config
+from actrec_zoo.locking import LOCK_FILE, is_locked, locked
 from actrec_zoo.training.checkpoint import BEST, LAST
 
 RUN_FILE = "run.json"
@@ -44,6 +46,11 @@ class RunFolder:
     def splits(self) -> Path:
         """The run's copy of its splits."""
         return self.path / "splits"
+
+    @property
+    def curves(self) -> Path:
+        """The picture of loss and top-1 over the epochs."""
+        return self.path / "plots" / "history.png"
 
     @property
     def last_checkpoint(self) -> Path:
@@ -74,6 +81,7 @@ class RunFolder:
             self.path / RUN_FILE,
             {
                 "format": _FORMAT,
+                "started": datetime.now(UTC).isoformat(timespec="seconds"),
                 "config": resolved.config.model_dump(mode="json"),
                 "origins": dict(resolved.origins),
                 "skipped": dict(manifest.skipped),
@@ -93,14 +101,32 @@ class RunFolder:
         write_atomically(self.path / WEIGHTS_FILE, lambda file: shutil.copyfile(best, file))
 
     @contextmanager
+    def claim(self) -> Iterator[None]:
+        """Keep other processes out of a run that exists; `guard` does so for one that it makes.
+
+        Raises:
+            RunError: another process is in it.
+        """
+        with nullcontext() if self.fresh else _lock(self.path):
+            yield
+
+    @contextmanager
     def guard(self) -> Iterator[None]:
         """Make the folder; leave nothing behind when the run fails before its first checkpoint.
 
         Raises:
             RunError: the folder cannot be made, or another run has made it in the meantime.
         """
-        if self.fresh:
-            distributed.from_first(lambda: _make(self.path))
+        if not self.fresh:
+            with self._cleared():
+                yield
+            return
+        distributed.from_first(lambda: _make(self.path))
+        with _lock(self.path), self._cleared():
+            yield
+
+    @contextmanager
+    def _cleared(self) -> Iterator[None]:
         try:
             yield
         except InterruptedRun:
@@ -161,8 +187,8 @@ def open_run(name: str, out: Path | None, *, resume: bool) -> RunFolder:
     if not out.exists():
         require_folder(out)
         return RunFolder(out, fresh=True)
-    if resume and out.is_dir() and not any(out.iterdir()):
-        out.rmdir()  # a run that was killed before it wrote anything
+    if resume and out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK_FILE}:
+        _clear(out)
         return RunFolder(out, fresh=True)
     if not resume:
         raise RunError(f"--out {out} exists: choose another folder, or continue that run with --resume")
@@ -208,6 +234,19 @@ def _flat(config: TrainConfig) -> dict[str, Any]:
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings without those that say nothing: None, and empty tables."""
     return {key: value for key, value in values.items() if value is not None and value != {}}
+
+
+def _clear(path: Path) -> None:
+    """Remove the folder of a run that was killed before it wrote anything."""
+    if is_locked(path):
+        raise RunError(f"{path} is in use: another process is beginning that run")
+    (path / LOCK_FILE).unlink(missing_ok=True)
+    path.rmdir()
+
+
+def _lock(run: Path) -> AbstractContextManager[None]:
+    """The lock of a run; of several processes of it the first one holds it."""
+    return locked(run) if distributed.is_first() else nullcontext()
 
 
 def _make(path: Path) -> None:

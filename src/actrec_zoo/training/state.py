@@ -85,7 +85,7 @@ class TrainingState:
         history: completed epochs.
         best: the best of them.
         failures: videos that could not be read so far, by video index.
-        wait: how long the current epoch waited for data; None where nobody asked.
+        wait: how long the current epoch waited for data; None where it is not measured.
     """
 
     model: VideoClassifier
@@ -107,6 +107,13 @@ class TrainingState:
     def answering(self) -> VideoClassifier:
         """The model that is validated and kept: the moving average of the weights where there is one."""
         return self.model if self.ema is None else cast(VideoClassifier, self.ema.module)
+
+    @property
+    def done(self) -> bool:
+        """Whether all epochs are trained, or as many as `patience` allows since the best one."""
+        patience = self.config.patience
+        exhausted = patience is not None and self.best is not None and self.epoch - self.best.epoch >= patience
+        return exhausted or self.epoch >= self.config.epochs
 
 
 class Callback:

@@ -88,7 +88,7 @@ class SupervisedTrainer:
         batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed, parts=config.accumulate)
         state = TrainingState(model, optimizer, config, Running(model.device), steps=batches.steps)
         state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
-        state.wait = DataWait(model.device) if config.profile else None
+        state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
         with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
             told.on_start(state)
@@ -96,7 +96,7 @@ class SupervisedTrainer:
             loop = _Loop(state, train, val, batches, update, precision, told)
             for failure in (*train.failures, *val.failures):
                 loop.note_failure(failure)
-            while state.epoch < config.epochs:
+            while not state.done:
                 loop.run_epoch(interrupt)
         if state.best is None:
             raise ConfigError(f"epochs={config.epochs} leaves nothing to train")

@@ -1,0 +1,1 @@
+"""What run folders say, read without torch: which there are, and how they differ."""
