@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from actrec_zoo import distributed
 from actrec_zoo.training.state import TrainingState
 
 
@@ -27,12 +28,11 @@ class Pace:
 
 def look(state: TrainingState) -> Pace:
     """Look at a run after a step of it. The device is waited for, so not after every step."""
-    clips = state.running.save()[0]
-    loss, top1 = state.running.means()
+    clips, loss, top1 = state.running.own()
     return Pace(
-        loss=loss,
-        top1=top1,
-        clips_per_second=clips / state.seconds if state.seconds else 0.0,
+        loss=loss / max(clips, 1),
+        top1=top1 / max(clips, 1),
+        clips_per_second=clips * distributed.size() / state.seconds if state.seconds else 0.0,
         waited=None if state.wait is None else state.wait.share,
         seconds_left=_seconds_left(state),
     )

@@ -73,7 +73,7 @@ class Tracking(Callback):
         """
         if state.done:
             return
-        self._sums = state.running.save()
+        self._sums = state.running.own()
         known = self._known()
         for name in self._config.trackers:
             self._trackers[name] = self._start(name, known.get(name), _steps(state))
@@ -84,7 +84,7 @@ class Tracking(Callback):
         """Now and then, tell the figures since the last time."""
         if not self._trackers or state.step % _STEPS_A_FIGURE:
             return
-        sums = state.running.save()
+        sums = state.running.own()
         clips, loss, top1 = (now - before for now, before in zip(sums, self._sums, strict=True))
         self._sums = sums
         if clips:
