@@ -22,7 +22,11 @@ from actrec_zoo.spec import ModelSpec, Reference, WeightsRef, as_published
 _NOT_OF_THE_RECIPE = {
     *("model", "data", "splits", "allow_leak", "ratios", "weights", "backbone_weights", "options", "trainable"),
     *(
+        "accumulate",
         "cache_features",
+        "checkpoint_steps",
+        "compile",
+        "precision",
         "features_dtype",
         "feature_views",
         "objective",
