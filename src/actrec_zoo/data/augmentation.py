@@ -55,7 +55,7 @@ class Augmentation:
         Returns:
             Clips and labels of the same shapes, on the same device.
         """
-        draws = [np.random.default_rng((*key, _STREAM)) for key in keys]
+        draws = [np.random.default_rng((*key, _STREAM)) for key in keys] if self.names else []
         for name in self.names:
             if name == FLIP:
                 clips, labels = self._flip(clips, labels, draws)

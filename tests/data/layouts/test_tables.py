@@ -84,7 +84,7 @@ def test_a_whole_video_and_its_parts_are_one_source(tmp_path: Path) -> None:
 
 def test_null_characters_and_blanks_in_a_table(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"path,label\nv\x00.mp4,run\n")
-    with pytest.raises(DataError, match=r"a\.csv, line 2: the path holds a null character|a\.csv"):
+    with pytest.raises(DataError, match=r"a\.csv, line 2: the path holds a null character"):
         read_manifest(tmp_path / "a.csv")
     (tmp_path / "v.mp4").touch()
     (tmp_path / "b.csv").write_text("path, label\nv.mp4,run\n")
