@@ -20,6 +20,7 @@ from tests.conftest import SMALL, Outcome
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 from actrec_zoo.tuning import Tuned, tune
+from actrec_zoo.tuning.trials import Trial
 
 Invoke = Callable[..., Outcome]
 HEAD: dict[str, Any] = {
@@ -129,6 +130,23 @@ def test_no_trial_that_could_be_finished_is_an_error(squares: Path, tmp_path: Pa
     with pytest.raises(RunError, match=r"no trial could be finished: the loss is not a number in epoch 1"):
         tune("tiny_conv3d", squares, trials=2, out=tmp_path / "tune", **HEAD | {"optimizer": "sgd", "lr": 1e30})
     assert not (tmp_path / "tune" / "best.toml").exists()
+
+
+def test_two_searches_in_one_folder_are_refused(squares: Path, tmp_path: Path) -> None:
+    def second(trial: Trial) -> None:
+        with pytest.raises(RunError, match="is in use: another process"):
+            tune("tiny_conv3d", squares, trials=1, out=tmp_path / "tune", resume=True, **HEAD)
+        refused.append(trial)
+
+    refused: list[Trial] = []
+    tune("tiny_conv3d", squares, trials=1, out=tmp_path / "tune", told=second, **HEAD)
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize("setting", [{"trackers": ("tensorboard",)}, {"checkpoint_steps": 3}])
+def test_settings_that_mean_runs_are_refused(squares: Path, tmp_path: Path, setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"tune has no use for {next(iter(setting))}"):
+        tune("tiny_conv3d", squares, out=tmp_path / "tune", **HEAD | setting)
 
 
 def test_the_time_is_a_bound(squares: Path, tmp_path: Path) -> None:

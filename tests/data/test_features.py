@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
@@ -18,7 +19,7 @@ from actrec_zoo.data.dataset import Clip, ClipDataset, EpochBatches, Failure, ma
 from actrec_zoo.data.feature_extraction import Extraction
 from actrec_zoo.data.feature_store import Chunk, FeatureStore, kept_features, limit_in_bytes, make_room
 from actrec_zoo.data.features import FeatureDataset
-from actrec_zoo.data.fingerprint import fingerprint
+from actrec_zoo.data.fingerprint import fingerprints
 from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.probe import probe
 from actrec_zoo.data.sampling import ClipSampler
@@ -86,7 +87,7 @@ def extract(clips: ClipDataset, tmp_path: Path) -> Extract:
         **options: Any,
     ) -> FeatureDataset:
         extraction = Extraction(compute, **{"batch_size": 3, "device": torch.device("cpu"), **options})
-        stores = (FeatureStore(root, fingerprint(of, view), len(of)) for view in range(views))
+        stores = (FeatureStore(root, of_view, len(of)) for of_view in fingerprints(of, views))
         return FeatureDataset(of, [extraction.run(of, view, store) for view, store in enumerate(stores)])
 
     return run
@@ -231,6 +232,10 @@ def test_rounding_is_no_other_network(extract: Extract) -> None:
     assert again.clips == 2
 
 
+def fingerprint(clips: ClipDataset, epoch: int) -> dict[str, object]:
+    return fingerprints(clips, epoch + 1)[epoch]
+
+
 def test_every_change_to_the_clips_shows_in_the_fingerprint(tmp_path: Path) -> None:
     root = write_clips(tmp_path / "data")
     clips = read_clips(root)
@@ -364,9 +369,9 @@ def test_two_processes_may_extract_at_once(tmp_path: Path, clips: ClipDataset, e
         "from actrec_zoo.data import feature_store, features\n"
         "feature_store.CHUNK = features.CHUNK = 5\n"
         "from actrec_zoo.data.feature_extraction import Extraction\n"
-        "from tests.data.test_features import fingerprint, mean_colour, read_clips, FeatureStore\n"
+        "from tests.data.test_features import fingerprints, mean_colour, read_clips, FeatureStore\n"
         "clips = read_clips(Path(sys.argv[1]))\n"
-        "store = FeatureStore(Path(sys.argv[2]), fingerprint(clips, 0), len(clips))\n"
+        "store = FeatureStore(Path(sys.argv[2]), fingerprints(clips, 1)[0], len(clips))\n"
         "Extraction(mean_colour, batch_size=3, device=torch.device('cpu')).run(clips, 0, store)\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "data"), str(tmp_path / "cache")]
@@ -392,6 +397,36 @@ def test_room_is_made_by_what_was_used_longest_ago(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("ACTREC_ZOO_FEATURES_GB", "0")
     make_room(tmp_path, keep=[stores[3].folder])
     assert [kept.folder for kept in kept_features(tmp_path)] == [stores[3].folder]
+
+
+def test_what_another_process_may_be_filling_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _filled(tmp_path, 0)
+    os.utime(store.folder / "about.json", (1e9, 1e9))
+    store.write(1, Chunk(torch.zeros(2, 100), torch.zeros(2, dtype=torch.int64), {}))
+    monkeypatch.setenv("ACTREC_ZOO_FEATURES_GB", "0")
+    make_room(tmp_path, keep=[])
+    assert [kept.folder for kept in kept_features(tmp_path)] == [store.folder]
+
+
+_REMOVES = """
+import shutil, sys
+from pathlib import Path
+while not Path(sys.argv[1], "end").exists():
+    for folder in Path(sys.argv[1]).glob("?" * 32):
+        shutil.rmtree(folder, ignore_errors=True)
+"""
+
+
+def test_what_another_process_removes_meanwhile_is_no_error(tmp_path: Path) -> None:
+    other = subprocess.Popen([sys.executable, "-c", _REMOVES, str(tmp_path)])
+    try:
+        for number in range(300):
+            with contextlib.suppress(RunError):  # its folder goes while it is written: said, and not what is tested
+                _filled(tmp_path, number)
+            assert len(kept_features(tmp_path)) <= number + 1
+    finally:
+        (tmp_path / "end").touch()
+        assert other.wait(60) == 0
 
 
 def _filled(root: Path, number: int) -> FeatureStore:

@@ -87,7 +87,7 @@ class Extraction:
             for number in missing
             for first in range(0, len(store.clips(number)), self._batch_size)
         ]
-        batches = _Batches([[(epoch, index) for index in indices] for _, indices in asked], self._batch_size)
+        batches = _Batches(epoch, [indices for _, indices in asked], self._batch_size)
         loader = make_loader(clips, batches, workers=self._workers, pin=self._device.type == "cuda")
         tracked = zip(asked, self._track(loader, len(asked), "Backbone features"), strict=True)
         left = _count(store, missing)
@@ -147,9 +147,10 @@ class Extraction:
 
 
 class _Batches(Batches):
-    """Batches as they are given."""
+    """Batches of clips that follow each other."""
 
-    def __init__(self, batches: Sequence[list[Key]], batch_size: int) -> None:
+    def __init__(self, epoch: int, batches: Sequence[range], batch_size: int) -> None:
+        self._epoch = epoch
         self._batches = batches
         self.batch_size = batch_size
 
@@ -157,7 +158,8 @@ class _Batches(Batches):
         return len(self._batches)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        return iter(self._batches)
+        for indices in self._batches:
+            yield [(self._epoch, index) for index in indices]
 
 
 def _count(store: FeatureStore, chunks: Iterable[int]) -> int:

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ CHUNK = 256
 LIMIT_VARIABLE = "ACTREC_ZOO_FEATURES_GB"
 _LIMIT_GB = 20.0
 _ABOUT = "about.json"
+_IN_USE = 600.0  # seconds since a chunk was written or the store was opened
 _log = logging.getLogger(__name__)
 
 
@@ -97,6 +99,7 @@ class FeatureStore:
         write_atomically(
             self._file(number), lambda file: safetensors.torch.save_file(tensors, file, {"notes": json.dumps(notes)})
         )
+        self.used()
 
     def read(self, number: int) -> Chunk | None:
         """A chunk, checked byte for byte; None where it is absent or, with a line in the log, damaged."""
@@ -161,8 +164,9 @@ def features_folder() -> Path:
 
 def kept_features(root: Path) -> list[Kept]:
     """All stores of a folder, those used last first."""
-    found = [_kept(folder) for folder in (root.iterdir() if root.is_dir() else ()) if folder.is_dir()]
-    return sorted(found, key=lambda kept: -kept.used)
+    folders = [folder for folder in (root.iterdir() if root.is_dir() else ()) if folder.is_dir()]
+    found = [_kept(folder) for folder in folders]
+    return sorted((kept for kept in found if kept is not None), key=lambda kept: -kept.used)
 
 
 def make_room(root: Path, keep: Collection[Path]) -> None:
@@ -170,15 +174,16 @@ def make_room(root: Path, keep: Collection[Path]) -> None:
 
     Args:
         root: folder of all stores.
-        keep: folders that stay, whatever they take.
+        keep: folders that stay, whatever they take; so do those that another process may be filling.
 
     Raises:
         ConfigError: `ACTREC_ZOO_FEATURES_GB` is no number.
     """
     kept = kept_features(root)
     excess = sum(store.size for store in kept) - limit_in_bytes()
+    latest = time.time() - _IN_USE
     for store in reversed(kept):
-        if excess > 0 and store.folder not in keep:
+        if excess > 0 and store.folder not in keep and store.used < latest:
             _log.info("features of %s make room for others: %s is removed", store.about.get("data"), store.folder)
             store.clear()
             excess -= store.size
@@ -215,13 +220,18 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def _kept(folder: Path) -> Kept:
+def _kept(folder: Path) -> Kept | None:
+    """What a folder holds; None where another process has just removed it."""
     try:
         about, used = read_json(folder / _ABOUT), (folder / _ABOUT).stat().st_mtime
     except (RunError, OSError):
         about, used = {}, 0.0
+    try:
+        files = list(folder.iterdir())
+    except FileNotFoundError:
+        return None
     size = 0
-    for file in folder.iterdir():
+    for file in files:
         with contextlib.suppress(OSError):  # another process may remove it now
             size += file.stat().st_size
     return Kept(folder, about if isinstance(about, dict) else {}, size, used)

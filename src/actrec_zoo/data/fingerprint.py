@@ -12,14 +12,19 @@ from actrec_zoo.data.decode import video_reader
 from actrec_zoo.data.manifest import PACK_HEADER
 
 
-def fingerprint(clips: ClipDataset, epoch: int) -> dict[str, Any]:
-    """All that decides the clips of an epoch, but the versions of the libraries.
+def fingerprints(clips: ClipDataset, epochs: int) -> list[dict[str, Any]]:
+    """All that decides the clips of each of the first epochs, but the versions of the libraries.
 
     Files are known by path, size and time, folders by those of the frames in them.
     """
+    videos = _videos_digest(clips)
+    return [_fingerprint(clips, videos, epoch) for epoch in range(epochs)]
+
+
+def _fingerprint(clips: ClipDataset, videos: str, epoch: int) -> dict[str, Any]:
     fixed = {
         "data": str(clips.manifest.root.resolve()),
-        "videos": _videos_digest(clips),
+        "videos": videos,
         "clips": len(clips),
         "decoder": video_reader().__name__,
         "sampler": repr(clips.sampler),

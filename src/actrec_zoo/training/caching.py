@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -15,9 +14,9 @@ from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.feature_extraction import Extraction
-from actrec_zoo.data.feature_store import FeatureStore, bytes_of, features_folder, make_room
+from actrec_zoo.data.feature_store import FeatureStore, bytes_of, features_folder, limit_in_bytes, make_room
 from actrec_zoo.data.features import FeatureDataset
-from actrec_zoo.data.fingerprint import fingerprint
+from actrec_zoo.data.fingerprint import fingerprints
 from actrec_zoo.data.probe import Track
 from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.evaluation.inference import TrainingData
@@ -45,7 +44,7 @@ def with_features(
         Features of the clips, or the clips themselves.
 
     Raises:
-        ConfigError: `cache_features=on`, and it cannot be done.
+        ConfigError: `cache_features=on`, and it cannot be done; or the limit of the cache is no number.
         RunError: `cache_features=on`, and the features cannot be written.
     """
     obstacle = obstacle_to_caching(config, model, clips[0])
@@ -53,6 +52,7 @@ def with_features(
         raise ConfigError(f"cache_features=on is not possible: {obstacle}")
     if config.cache_features == "off" or obstacle or not all(len(part) for part in clips):
         return clips
+    limit_in_bytes()  # what is wrong with it is told now, and not after the work
     try:
         return _features(config, model, clips, track)
     except RunError as error:
@@ -94,15 +94,14 @@ def _features(
     backbone = {**describe_backbone(model), "dtype": config.features_dtype}
     views = 1 if clips[0].deterministic else min(config.feature_views or 1, config.epochs)
     found = [
-        [extraction.run(part, view, _store(part, view, backbone)) for view in range(number)]
+        [
+            extraction.run(part, view, FeatureStore(features_folder(), {**of_view, **backbone}, len(part)))
+            for view, of_view in enumerate(fingerprints(part, number))
+        ]
         for part, number in zip(clips, (views, 1), strict=True)
     ]
     make_room(features_folder(), keep=[features.folder for part in found for features in part])
     return FeatureDataset(clips[0], found[0]), FeatureDataset(clips[1], found[1])
-
-
-def _store(clips: ClipDataset, view: int, backbone: Mapping[str, Any]) -> FeatureStore:
-    return FeatureStore(features_folder(), {**fingerprint(clips, view), **backbone}, len(clips))
 
 
 def describe_backbone(model: VideoClassifier) -> dict[str, Any]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.files import read_json, require_folder, write_json, write_text
 from actrec_zoo.loading import check_first_weights
+from actrec_zoo.locking import LOCK_FILE, locked
 from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
@@ -91,11 +94,11 @@ def tune(
     resolved = _resolve(registered, data, Path(config) if config else None, settings)
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
-    done = search.begin(resume)
-    with worker_deaths_named():
-        search.prepare(track)
-    with cpu_threads(resolved.config.threads):
-        found = search.run(done, trials, seconds, told)
+    with search.begun(resume) as done:
+        with worker_deaths_named():
+            search.prepare(track)
+        with cpu_threads(resolved.config.threads):
+            found = search.run(done, trials, seconds, told)
     return Tuned(folder, tuple(found), max(found, key=lambda trial: trial.rank))
 
 
@@ -130,19 +133,32 @@ class _Search:
         """The settings that trials begin from."""
         return self.resolved.config
 
-    def begin(self, resume: bool) -> list[Trial]:
-        """Check the folder; return the trials that are done already."""
-        file = self.folder / TUNE_FILE
-        if not self.folder.exists() or (resume and not file.is_file() and not any(self.folder.iterdir())):
-            require_folder(self.folder)
-            return []
-        if not resume:
+    @contextmanager
+    def begun(self, resume: bool) -> Iterator[list[Trial]]:
+        """Keep the folder for this process, and remove one in which nothing was left; gives the trials done."""
+        if self.folder.exists() and not resume:
             raise RunError(f"--out {self.folder} exists: choose another folder, or continue that search with --resume")
+        require_folder(self.folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder):
+            try:
+                yield self._done()
+            finally:
+                if not self._others_than_the_lock():
+                    shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _done(self) -> list[Trial]:
+        if not self._others_than_the_lock():
+            return []
+        file = self.folder / TUNE_FILE
         if not file.is_file():
             raise RunError(f"--out {self.folder} is no search to resume: it has no {TUNE_FILE}")
         if read_json(file) != self._record():
             raise ConfigError(f"{file} has other settings than these: choose another --out")
         return read_trials(self.folder / TRIALS_FILE, self.space)
+
+    def _others_than_the_lock(self) -> bool:
+        return any(path.name != LOCK_FILE for path in self.folder.iterdir())
 
     def prepare(self, track: Track[Any]) -> None:
         """Everything that trials share: the data, as features."""
@@ -219,6 +235,9 @@ def _resolve(model: RegisteredModel, data: str | Path, file: Path | None, settin
     flags = {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in settings.items() if v is not None}
     layers = [*([read_toml(file)] if file else []), Layer("flag", {**flags, "model": model.id, "data": str(data)})]
     resolved = resolve(model.spec, layers)
+    for name in ("trackers", "checkpoint_steps"):
+        if getattr(resolved.config, name):
+            raise ConfigError(f"tune has no use for {name}: its trials leave no runs. Leave it out")
     workers = default_workers() if resolved.config.workers is None else resolved.config.workers
     return Resolved(resolved.config.model_copy(update={"workers": workers}), resolved.origins)
 
