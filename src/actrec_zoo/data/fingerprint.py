@@ -32,6 +32,7 @@ def fingerprint(clips: ClipDataset, epoch: int) -> dict[str, Any]:
     return {
         **fixed,
         "mirrored": None if mirrored is None else mirrored.tolist(),
+        "strength": repr(clips.augmentation.strength),
         "seed": clips.seed,
         "epoch": epoch,
     }
