@@ -60,7 +60,7 @@ _SMALL_DEFAULTS: Mapping[str, Any] = {
     "weight_decay": 1e-2,
     "sampling": "uniform",
 }
-_LAYERS = (
+_LAYERS: tuple[str | tuple[str, ...], ...] = (
     ("backbone.conv1.*", "backbone.bn1.*"),
     *(f"backbone.layer{stage}.{{n}}.*" for stage in range(1, 5)),
     "backbone.features.{n}.*",
