@@ -87,12 +87,28 @@ def test_unknown_key_tells_the_nearest(key: str, message: str) -> None:
         *(("lr", float("nan")), ("optimizer", "lion"), ("schedule", "linear"), ("sampling", "all"), ("device", "tpu")),
         *(("workers", -1), ("seed", -1), ("frames", 0), ("milestones", 5), ("trainable", "@head"), ("augment", "flip")),
         *(("options", 3), ("lr_factors", {"stem": "low"}), ("ratios", (0.5, 0.5)), ("label_smoothing", 1)),
+        *(("layer_decay", 0), ("layer_decay", 1.1), ("betas", (0.9, 1.0)), ("betas", (0.9,)), ("mixup", -0.1)),
+        *(("randaugment_magnitude", 31), ("randaugment_ops", 0), ("erasing", 1.5), ("balance", "both")),
     ],
 )
 def test_value_that_does_not_fit_is_named_with_its_origin(key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=rf"setting '{key}.*' \(my\.toml\) is ") as caught:
         resolved(("my.toml", {key: value}))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "sgd", "momentum": 0.0, "nesterov": True}, "nesterov=true needs a momentum above 0"),
+        ({"lr": 1e-3, "min_lr": 0.01}, "min_lr=0.01 is above lr=0.001"),
+        ({"lr": 1e-3, "warmup_lr": 0.01}, "warmup_lr=0.01 is above lr=0.001"),
+    ],
+)
+def test_values_that_do_not_fit_each_other_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolved(("flag", settings))
+    assert str(caught.value) == message
 
 
 def test_all_values_that_do_not_fit_are_named() -> None:

@@ -167,7 +167,7 @@ def shown_default(value: object) -> str:
 def test_choices_in_the_settings_exist() -> None:
     meaning = {quoted(c[0])[0]: c[2] for c in rows(text_of("docs/reference/config.md"))}
     assert quoted(meaning["augment"]) == list(AUGMENTATIONS)
-    for name in ("optimizer", "schedule", "sampling", "cache_features", "device"):
+    for name in ("optimizer", "schedule", "balance", "sampling", "cache_features", "device"):
         choices = TrainConfig.model_fields[name].annotation.__args__  # type: ignore[union-attr]
         assert set(choices) <= set(quoted(meaning[name])), name
 

@@ -351,6 +351,10 @@ BREAKERS: list[tuple[str, type[nn.Module], dict[str, object], str]] = [
     ("groups", Good, {"head": "nose"}, "the network has no module 'nose'"),
     ("groups", Good, {"backbone": "spine"}, "the network has no module 'spine'"),
     ("groups", Good, {"classifier": "head.fc"}, "the network has no module 'head.fc'"),
+    ("layers", Good, {"layers": ("backbone.0.*",)}, "the layers that of_a_test states leave out backbone.1.weight"),
+    ("layers", Good, {"layers": ("spine.{n}.*",)}, "leave out backbone.0.weight"),
+    ("layers", Good, {"layers": ("backbone.*", "backbone.{n}.*")}, "backbone.0.weight of of_a_test is in two layers"),
+    ("layers", Good, {"layers": ("backbone.{n}.*", "head.*")}, "head.classifier.bias of the classifier are in a layer"),
     ("gradients", Unused, {}, "no gradient reaches head.forgotten.weight, head.forgotten.bias"),
     (
         "gradients",
@@ -420,10 +424,11 @@ def test_good_models_pass() -> None:
     assert statuses(check_model(registered(Good))) == {
         "head_options": "skipped",
         "import_without_torch": "skipped",
+        "layers": "skipped",
         "other_frame_counts": "skipped",
     }
     everything = {"any_frames": True, "trainable": ("*",), "input": NORMALIZED, "weights": {"tag": WEIGHTS}}
-    everything |= {"options": {"dropout": 0.0}, "head_options": {"dropout": (0.0, 0.5)}}
+    everything |= {"options": {"dropout": 0.0}, "head_options": {"dropout": (0.0, 0.5)}, "layers": ("backbone.{n}.*",)}
     assert statuses(check_model(registered(DropoutInTheHead, **everything))) == {"import_without_torch": "skipped"}
 
 
@@ -473,7 +478,7 @@ def test_one_error_names_every_broken_rule_with_its_advice() -> None:
     with pytest.raises(AssertionError) as raised:
         check_model(registered(Unused, parameters=1, name="Upper"))
     text = str(raised.value)
-    assert "test:Upper: 3 of 20 rules broken: names, parameter_count, gradients" in text
+    assert "test:Upper: 3 of 21 rules broken: names, parameter_count, gradients" in text
     assert all(rule.name in text for rule in RULES)
     assert all(f"-> {rule.advice}" in text for rule in RULES if rule.name in ("names", "parameter_count", "gradients"))
 

@@ -277,7 +277,7 @@ def check_network(model: RegisteredModel, config: TrainConfig) -> None:
         if config.trainable is not None or not config.options:
             raise
         raise ConfigError(f"{error}. With these options, say what trains: --trainable @head") from error
-    parameter_groups(net, model.spec, config.lr_factors)
+    parameter_groups(net, model.spec, config)
 
 
 def initial_model(

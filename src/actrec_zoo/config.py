@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
@@ -19,6 +19,7 @@ MACHINE_KEYS = frozenset(
 )
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
 TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
@@ -44,14 +45,26 @@ class TrainConfig(BaseModel):
         optimizer: adam (weight decay in the gradient), adamw or sgd.
         lr: learning rate.
         lr_factors: factor on it, by group.
+        layer_decay: factor on it from each of the model's layers to the one before it; 1 treats all alike.
         weight_decay: of the optimizer.
+        no_decay: spare biases, norms and what the model names (position embeddings, class tokens) the weight decay.
         momentum: of sgd.
+        nesterov: whether the momentum of sgd looks ahead.
+        betas: decay of the running means of the gradient and of its square, for adam and adamw.
+        eps: added to the root of the latter, for adam and adamw.
         schedule: `constant`; `step` multiplies the rate by `gamma` after each of `milestones` epochs; `cosine`
-            lets it fall to zero.
+            lets it fall to `min_lr`.
         milestones: epochs completed, for `step`.
         gamma: for `step`.
+        min_lr: for `cosine`.
         warmup_epochs: linear rise of the rate at the start.
+        warmup_lr: that the rise begins at.
         label_smoothing: of the cross-entropy.
+        mixup: alpha of the shares in which clips of a batch are blended, labels too; 0 blends none.
+        cutmix: alpha of the shares in which clips of a batch get a box of another one; 0 cuts none. With `mixup`, each
+            batch has one of the two.
+        balance: what is done about rare classes: `none`; `sampling` draws clips so that classes are equally frequent;
+            `weights` lets a clip count in inverse proportion to the clips of its class.
         clip_grad: largest norm of the gradient; None does not clip.
         ema: decay of an exponential moving average of the weights, which is what is validated and kept; None has none.
         frames: frames a clip; None takes the model's.
@@ -61,6 +74,9 @@ class TrainConfig(BaseModel):
         views: clips a video under `uniform` sampling; None takes the model's.
         sampling: training clips: `blocks`, `random` or `uniform`.
         augment: augmentations by name, in order.
+        randaugment_ops: operations that `randaugment` draws for a clip.
+        randaugment_magnitude: of each, 0 to 30.
+        erasing: probability that `random_erasing` erases a box of a clip.
         flip_labels: classes that change places when a clip is mirrored by `horizontal_flip`.
         cache_features: run a frozen backbone once and train on its features; `auto` does so where it can.
         features_dtype: what features are kept in; float16 and bfloat16 take half the space.
@@ -100,13 +116,23 @@ class TrainConfig(BaseModel):
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, ge=0)
     lr_factors: dict[str, Annotated[float, Field(ge=0)]] = {}
+    layer_decay: float = Field(1.0, gt=0, le=1)
     weight_decay: float = Field(1e-4, ge=0)
+    no_decay: bool = False
     momentum: float = Field(0.9, ge=0, lt=1)
+    nesterov: bool = False
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
     schedule: Literal["constant", "step", "cosine"] = "constant"
     milestones: tuple[int, ...] = ()
     gamma: float = Field(0.1, gt=0)
+    min_lr: float = Field(0, ge=0)
     warmup_epochs: float = Field(0, ge=0)
+    warmup_lr: float = Field(0, ge=0)
     label_smoothing: float = Field(0, ge=0, lt=1)
+    mixup: float = Field(0, ge=0)
+    cutmix: float = Field(0, ge=0)
+    balance: Literal["none", "sampling", "weights"] = "none"
     clip_grad: float | None = Field(None, gt=0)
     ema: float | None = Field(None, gt=0, lt=1)
     frames: int | None = Field(None, ge=1)
@@ -116,6 +142,9 @@ class TrainConfig(BaseModel):
     views: int | None = Field(None, ge=1)
     sampling: Literal["blocks", "random", "uniform"] = "random"
     augment: tuple[str, ...] = ()
+    randaugment_ops: int = Field(2, ge=1)
+    randaugment_magnitude: int = Field(9, ge=0, le=30)
+    erasing: float = Field(0.25, ge=0, le=1)
     flip_labels: dict[str, str] = {}
     cache_features: Literal["auto", "on", "off"] = "auto"
     features_dtype: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -131,6 +160,16 @@ class TrainConfig(BaseModel):
     threads: int | None = Field(None, ge=1)
     profile: bool = False
     trackers: tuple[TrackerName, ...] = ()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Settings that are right by themselves, and not together."""
+        if self.optimizer == "sgd" and self.nesterov and not self.momentum:
+            raise ValueError("nesterov=true needs a momentum above 0")
+        for name in ("min_lr", "warmup_lr"):
+            if getattr(self, name) > self.lr:
+                raise ValueError(f"{name}={getattr(self, name)} is above lr={self.lr}")
+        return self
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, fps, size, views and way of sampling."""
@@ -267,6 +306,9 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> str:
     problems = []
     for detail in error.errors():
+        if not detail["loc"]:
+            problems.append(detail["msg"].removeprefix("Value error, "))
+            continue
         key = ".".join(str(part) for part in detail["loc"])
         origin = origins.get(key, origins.get(str(detail["loc"][0]), "default"))
         problems.append(f"setting {key!r} ({origin}) is {detail['input']!r}: {detail['msg'].lower()}")

@@ -13,7 +13,7 @@ import torch
 from actrec_zoo.components import read_data
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.allocation import make_splits
-from actrec_zoo.data.augmentation import FLIP, Augmentation, directed_classes, mirrored_classes
+from actrec_zoo.data.augmentation import FLIP, Augmentation, Strength, directed_classes, mirrored_classes
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.grouping import group_by
 from actrec_zoo.data.manifest import IntArray, Manifest
@@ -80,7 +80,7 @@ def clip_datasets(
         sampler,
         ClipTransform(spec, config.augment),
         config.seed,
-        _augmentation(config, manifest.classes),
+        _augmentation(config, spec, manifest.classes),
     )
     val_clips = ClipDataset(manifest, splits["val"], ClipSampler.for_evaluation(spec), ClipTransform(spec))
     return train_clips, val_clips
@@ -140,18 +140,20 @@ def _require_training_splits(files: Path, manifest: Manifest, splits: Splits) ->
         raise DataError(f"{files}: train has no video of class {manifest.classes[min(untrained)]!r}")
 
 
-def _augmentation(config: TrainConfig, classes: Sequence[str]) -> Augmentation:
+def _augmentation(config: TrainConfig, spec: InputSpec, classes: Sequence[str]) -> Augmentation:
     """What is done to training clips on the device; nothing is mirrored where that would make a label wrong."""
     if config.flip_labels and FLIP not in config.augment:
         raise ConfigError(f"flip_labels says what {FLIP} does to labels: add {FLIP} to augment, or leave it out")
+    red, green, blue = (round(255 * mean) for mean in spec.mean)
+    strength = Strength(config.randaugment_ops, config.randaugment_magnitude, config.erasing, (red, green, blue))
     mirrored = mirrored_classes(classes, config.flip_labels)
     named = {name for pair in config.flip_labels.items() for name in pair}
     unpaired = [name for name in directed_classes(classes) if name not in named]
     if FLIP not in config.augment or not unpaired:
-        return Augmentation(config.augment, torch.from_numpy(mirrored) if config.flip_labels else None)
+        return Augmentation(config.augment, torch.from_numpy(mirrored) if config.flip_labels else None, strength)
     _log.warning(
         "horizontal_flip is left out: a mirrored clip of class %r would show another one. Pairs of classes that change "
         'places can be given: --set \'flip_labels={"left" = "right"}\'',
         unpaired[0],
     )
-    return Augmentation([name for name in config.augment if name != FLIP])
+    return Augmentation([name for name in config.augment if name != FLIP], strength=strength)

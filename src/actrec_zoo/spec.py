@@ -193,6 +193,11 @@ class ModelSpec:
         classifier: last layer, the one that a new number of classes replaces.
         groups: named parameter groups, each a tuple of patterns over parameter names. `@head`, `@classifier` and
             `@backbone` exist always.
+        layers: from the input to the head, each a pattern over parameter names or a tuple of them, for `layer_decay`;
+            `{n}` in a pattern stands for a number, and every number is a layer. They cover the backbone; what they do
+            not cover (the head, new parts) comes behind them. Patterns that match nothing are layers that options
+            leave out.
+        no_decay: patterns of parameters that the setting `no_decay` spares weight decay, beside biases and norms.
         trainable: what trains by default: patterns or `@group`.
         defaults: TrainConfig keys that differ from its defaults.
         weights: pretrained weights by tag; the first is the default.
@@ -218,6 +223,8 @@ class ModelSpec:
     head: str = "head"
     classifier: str = "head.classifier"
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    layers: tuple[str | tuple[str, ...], ...] = ()
+    no_decay: tuple[str, ...] = ()
     trainable: tuple[str, ...] = ("*",)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, WeightsRef] = field(default_factory=dict)

@@ -5,7 +5,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from actrec_zoo.data.augmentation import ON_DEVICE, Augmentation, ClipKey, directed_classes, mirrored_classes
+from actrec_zoo.data.augmentation import (
+    FLIP,
+    ON_DEVICE,
+    ROTATION,
+    Augmentation,
+    ClipKey,
+    Strength,
+    directed_classes,
+    mirrored_classes,
+)
 from actrec_zoo.errors import ConfigError
 
 KEYS: list[ClipKey] = [(0, 0, index) for index in range(100)]
@@ -69,10 +78,59 @@ def test_rotation_turns_by_at_most_fifteen_degrees_both_ways() -> None:
     assert max(map(abs, heights)) < reach + 0.5
 
 
+def test_randaugment_does_more_with_more_operations_and_a_greater_magnitude() -> None:
+    clips = still_clips(100)
+
+    def change(ops: int, magnitude: int) -> float:
+        augment = Augmentation(["randaugment"], strength=Strength(ops=ops, magnitude=magnitude))
+        return float((augment(clips, labels_of(clips), KEYS)[0].float() - clips.float()).abs().mean())
+
+    assert 0 < change(1, 9) < change(2, 9) < change(4, 9)
+    assert change(2, 3) < change(2, 25)
+
+
+def test_randaugment_moves_all_frames_of_a_clip_alike() -> None:
+    """Operations that move pixels: what is alone on black is at the same place in frames of other brightness."""
+    clips = torch.zeros(60, 4, 3, 31, 31, dtype=torch.uint8)
+    for number, value in enumerate((80, 120, 160, 240)):
+        clips[:, number, :, 10:16, 18:24] = value
+    outcome = Augmentation(["randaugment"], strength=Strength(ops=1, magnitude=20))(clips, labels_of(clips), KEYS[:60])[
+        0
+    ]
+    rows = torch.arange(31.0).view(31, 1)
+    mass = outcome.float().sum(dim=2)
+    centres = (mass * rows).sum(dim=(2, 3)) / mass.sum(dim=(2, 3))
+    moved = (centres[:, 0] - 12.5).abs() > 0.5
+    assert 5 < int(moved.sum()) < 40
+    assert torch.allclose(centres[moved], centres[moved][:, :1].expand(-1, 4), atol=0.2)
+
+
+def test_random_erasing_puts_the_same_box_of_one_colour_into_all_frames() -> None:
+    generator = torch.Generator().manual_seed(0)
+    clips = torch.randint(1, 256, (100, 5, 3, 20, 20), dtype=torch.uint8, generator=generator)
+    colour = (0, 128, 7)
+    erased, _ = Augmentation(["random_erasing"], strength=Strength(erasing=0.5, erased=colour))(
+        clips, labels_of(clips), KEYS
+    )
+    boxes = (erased != clips).any(dim=2)
+    has_box = boxes.flatten(1).any(dim=1)
+    assert 35 < int(has_box.sum()) < 65
+    for before, after, box in zip(clips[has_box], erased[has_box], boxes[has_box], strict=True):
+        rows, columns = box[0].any(dim=1).nonzero().flatten(), box[0].any(dim=0).nonzero().flatten()
+        area = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+        expected = before.clone()
+        expected[..., area[0], area[1]] = torch.tensor(colour, dtype=torch.uint8).view(3, 1, 1)
+        assert torch.equal(after, expected)
+        assert 0.01 < rows.numel() * columns.numel() / 400 < 0.4
+    assert len({tuple(box[0].flatten().tolist()) for box in boxes[has_box]}) > 20
+    nothing = Augmentation(["random_erasing"], strength=Strength(erasing=0.0))
+    assert torch.equal(nothing(clips, labels_of(clips), KEYS)[0], clips)
+
+
 def test_augmentations_are_applied_in_their_order() -> None:
     clips = still_clips(20)
     first, second = (
-        Augmentation(names)(clips, labels_of(clips), KEYS[:20])[0] for names in itertools.permutations(ON_DEVICE)
+        Augmentation(names)(clips, labels_of(clips), KEYS[:20])[0] for names in itertools.permutations((FLIP, ROTATION))
     )
     assert not torch.equal(first, second)
 

@@ -85,8 +85,15 @@ def test_clips_hold_the_frames_and_the_class_of_their_video(manifest: Manifest) 
 def test_clips_of_some_videos_keep_the_numbers_of_the_manifest(manifest: Manifest) -> None:
     dataset = ClipDataset(manifest, np.array([4, 15]), ClipSampler("blocks", 4), ClipTransform(SPEC))
     assert [dataset.locate(i) for i in range(len(dataset))] == [(4, 0), (4, 1), (4, 2), (15, 0), (15, 1), (15, 2)]
-    with pytest.raises(IndexError):
-        dataset.locate(6)
+    assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_an_index_beyond_the_clips_is_a_repeat_with_draws_of_its_own(manifest: Manifest) -> None:
+    dataset = make_dataset(manifest, "random", ("random_crop",))
+    first, repeats = dataset.clip(3, 1), [dataset.clip(3 + times * len(dataset), 1) for times in range(1, 9)]
+    assert all((clip.label, clip.video, clip.view) == (first.label, first.video, first.view) for clip in repeats)
+    assert any(not torch.equal(clip.frames, first.frames) for clip in repeats)
+    assert [clip.key for clip in repeats] == [(1, 3 + times * 20) for times in range(1, 9)]
 
 
 def test_data_without_videos_has_no_clips(manifest: Manifest) -> None:
@@ -204,6 +211,23 @@ def test_seed_and_epoch_decide_the_order() -> None:
     other_epoch, other_seed = order(batches), order(EpochBatches(100, 8, shuffle=True, seed=2))
     assert len({tuple(o) for o in (first, other_epoch, other_seed, range(100))}) == 4
     assert sorted(first) == sorted(other_epoch) == list(range(100))
+
+
+def test_where_classes_are_given_all_are_equally_frequent() -> None:
+    classes = np.array([0] * 70 + [1] * 25 + [3] * 5)
+    batches, same = (EpochBatches(100, 8, shuffle=True, seed=1, classes=classes) for _ in range(2))
+    assert len(batches) == 13 and batches.steps == 13
+    orders = []
+    for epoch in range(3):
+        batches.start(epoch)
+        same.start(epoch)
+        orders.append(order(batches))
+        assert order(same) == orders[-1]
+        assert sorted(np.bincount(classes[np.array(orders[-1]) % 100]).tolist()) == [0, 33, 33, 34]
+        assert len(set(orders[-1])) == 100, "what comes again has a key of its own"
+    assert len({tuple(o) for o in orders}) == 3
+    batches.start(2, first=4)
+    assert order(batches) == orders[2][32:]
 
 
 def test_without_shuffling_the_order_is_that_of_the_clips() -> None:

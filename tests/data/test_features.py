@@ -93,6 +93,18 @@ def extract(clips: ClipDataset, tmp_path: Path) -> Extract:
     return run
 
 
+def test_a_repeat_of_a_clip_in_an_epoch_is_given_the_next_view(tmp_path: Path, extract: Extract) -> None:
+    varied = read_clips(write_clips(tmp_path / "varied"), "random_crop", mode="random")
+    features = extract(of=varied, views=2)
+    views = [features.clip(3, epoch).frames for epoch in (0, 1)]
+    assert not torch.equal(*views)
+    for epoch, repeat in ((0, 1), (1, 1), (1, 2)):
+        clip = features.clip(3 + repeat * len(features), epoch)
+        assert torch.equal(clip.frames, views[(epoch + repeat) % 2])
+        assert (clip.video, clip.key) == (features.clip(3, epoch).video, (epoch, 3 + repeat * len(features)))
+    assert features.labels.tolist() == varied.labels.tolist()
+
+
 def files(root: Path) -> list[Path]:
     return sorted(root.rglob("*.safetensors"))
 

@@ -92,8 +92,11 @@ def test_the_recipe_is_what_a_run_without_flags_trains_with() -> None:
     for row in ("| `lr` | 3e-06 | this model |", "| `schedule` | constant | every model |"):
         assert row in text
     assert not any(f"`{key}`" in text for key in ("momentum", "milestones", "gamma", "data", "workers", "seed"))
+    assert not any(f"`{key}`" in text for key in ("mixup", "balance", "betas", "layer_decay", "nesterov", "min_lr"))
     ssv2 = section(card_of(get_registry().find("timesformer_ssv2")), "Training recipe")
     assert "| `momentum` | 0.9 | this model |" in ssv2 and "| `milestones` | 11, 14 | this model |" in ssv2
+    videomae = section(card_of(get_registry().find("videomae")), "Training recipe")
+    assert "| `layer_decay` | 0.75 | this model |" in videomae and "| `no_decay` | true | this model |" in videomae
 
 
 def test_weights_are_pinned_and_their_figure_is_upstreams() -> None:

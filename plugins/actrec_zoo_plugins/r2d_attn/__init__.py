@@ -60,6 +60,12 @@ _SMALL_DEFAULTS: Mapping[str, Any] = {
     "weight_decay": 1e-2,
     "sampling": "uniform",
 }
+_LAYERS: tuple[str | tuple[str, ...], ...] = (
+    ("backbone.conv1.*", "backbone.bn1.*"),
+    *(f"backbone.layer{stage}.{{n}}.*" for stage in range(1, 5)),
+    "backbone.features.{n}.*",
+)
+"""Of ResNets, and of the backbones whose layers torchvision numbers in `features`."""
 _NOTES = (
     "The text of the study reads out the class token, its code flattens all tokens: the default is what was "
     "measured, `readout` offers both.",
@@ -107,6 +113,8 @@ def _study_model(name: str, summary: str, **settings: Any) -> ModelSpec:
         head_options=_HEAD,
         input=_IMAGENET,
         groups={"stem": ("backbone.conv1.*",)},
+        layers=_LAYERS,
+        no_decay=("head.class_token",),
         defaults=_STUDY_DEFAULTS,
         exportable=True,
         card="actrec_zoo_plugins.r2d_attn:card.md",
@@ -123,6 +131,8 @@ def _small_model(name: str, summary: str, *, backbone: str, **settings: Any) -> 
         options={**_SMALL_OPTIONS, "backbone": backbone},
         head_options=_HEAD,
         input=_SMALL_INPUT,
+        layers=_LAYERS,
+        no_decay=("head.class_token",),
         trainable=("@head",),
         defaults=_SMALL_DEFAULTS,
         exportable=True,

@@ -37,6 +37,7 @@ _HEAD: Mapping[str, tuple[Any, ...]] = {
     "dropout": (0.0, 0.1, 0.3, 0.5),
     "readout": ("mean", "cls"),
 }
+_LAYERS = ("backbone.stem.*", *(f"backbone.layer{stage}.{{n}}.*" for stage in range(1, 5)), "backbone.fc.*")
 _OWN_INPUT = (
     "The study fed 224x224 pixels scaled to 0..1; the default here is what the Kinetics weights expect "
     "(112x112, Kinetics mean and std)."
@@ -103,6 +104,8 @@ def _model(
         any_frames=True,
         parameters=parameters,
         groups={"stem": ("backbone.stem.0.*",) if is_r3d else ("backbone.stem.0.*", "backbone.stem.3.*")},
+        layers=_LAYERS,
+        no_decay=() if keeps_logits else ("head.class_token",),
         trainable=trainable,
         defaults=_DEFAULTS,
         weights={"kinetics400": replace(weights, num_classes=400 if keeps_logits else None)},

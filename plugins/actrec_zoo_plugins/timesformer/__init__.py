@@ -66,6 +66,8 @@ WEIGHTS: Mapping[str, WeightsRef] = {
 }
 """Upstream's weights by tag; the builder reads them too."""
 
+LAYERS = ("timesformer.embeddings.*", "timesformer.encoder.layer.{n}.*", "timesformer.layernorm.*")
+NO_DECAY = ("timesformer.embeddings.cls_token", "timesformer.embeddings.*_embeddings")
 STUDY_DEFAULTS: Mapping[str, Any] = {
     "epochs": 30,
     "batch_size": 8,
@@ -81,6 +83,7 @@ _PAPER_DEFAULTS: Mapping[str, Any] = {
     "optimizer": "sgd",
     "lr": 6.25e-4,
     "momentum": 0.9,
+    "nesterov": True,
     "weight_decay": 1e-4,
     "schedule": "step",
     "milestones": (11, 14),
@@ -107,6 +110,8 @@ def _model(name: str, summary: str, tag: str, **settings: Any) -> ModelSpec:
         backbone="timesformer",
         head="classifier",
         classifier="classifier",
+        layers=LAYERS,
+        no_decay=NO_DECAY,
         weights={tag: WEIGHTS[tag]},
         exportable=True,
         card="actrec_zoo_plugins.timesformer:card.md",
@@ -161,7 +166,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         defaults=_PAPER_DEFAULTS,
         notes=(
             "Not from the study. The recipe is upstream's: SGD at 0.005 for 64 clips a step, here scaled to 8 clips; "
-            "upstream's Nesterov momentum, scale jitter and stochastic depth are left out, and each frame is the one "
+            "upstream's scale jitter and stochastic depth are left out, and each frame is the one "
             "in the middle of its segment in training too, where upstream draws one at random.",
             "Upstream's data reader for this data set gives the channels in the order BGR, as we read its code; "
             "here, as with transformers, they are RGB.",

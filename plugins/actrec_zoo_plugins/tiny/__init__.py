@@ -18,6 +18,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         input=InputSpec(frames=8, size=64, stride=2, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25)),
         any_frames=True,
         parameters=94_753,
+        layers=("backbone.{n}.*",),
         trainable=("*",),
         defaults={
             "epochs": 30,

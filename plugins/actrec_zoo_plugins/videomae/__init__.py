@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from actrec_zoo.plugin import InputSpec, ModelSpec, Reference, WeightsRef, hookimpl
-from actrec_zoo_plugins.timesformer import KINETICS_INPUT, STUDY_DEFAULTS
+from actrec_zoo_plugins.timesformer import KINETICS_INPUT, LAYERS, NO_DECAY, STUDY_DEFAULTS
 from actrec_zoo_plugins.timesformer import WEIGHTS as TIMESFORMER_WEIGHTS
 
 _KINETICS_INPUT = InputSpec(
@@ -19,7 +19,6 @@ _KINETICS_INPUT = InputSpec(
 _SSV2_INPUT = replace(_KINETICS_INPUT, stride=1, sampling="uniform", views=2)
 _MODEL_ZOO = "https://github.com/MCG-NJU/VideoMAE/blob/main/MODEL_ZOO.md"
 _BLOCKS = 12
-_LAYER_DECAY = 0.75
 
 
 def _weights(
@@ -85,20 +84,20 @@ _PAPER_DEFAULTS: Mapping[str, Any] = {
     "batch_size": 16,
     "optimizer": "adamw",
     "lr": 3.125e-5,
-    "lr_factors": {
-        "embeddings": _LAYER_DECAY ** (_BLOCKS + 1),
-        **{f"block{i}": _LAYER_DECAY ** (_BLOCKS - i) for i in range(_BLOCKS)},
-    },
+    "layer_decay": 0.75,
     "weight_decay": 0.05,
+    "no_decay": True,
     "schedule": "cosine",
     "warmup_epochs": 5,
     "label_smoothing": 0.1,
 }
 _PAPER_NOTES = (
     "Not from the study. The recipe is upstream's for fine-tuning: AdamW at 0.0005 for 256 clips a step, here scaled "
-    "to 16 clips, layer-wise decay of the rate by 0.75; upstream's mixup, cutmix, random erasing, RandAugment, random "
-    "scale of the crop, repeated augmentation and stochastic depth are left out, biases and norms decay here as "
-    "weights do, and the new classifier begins at the usual size, where upstream scales it by 0.001.",
+    "to 16 clips, layer-wise decay of the rate by 0.75, no weight decay for biases and norms; upstream's random scale "
+    "of the crop, repeated augmentation and stochastic depth are left out, and the new classifier begins at the usual "
+    "size, where upstream scales it by 0.001.",
+    "Upstream's mixup (0.8), cutmix (1), RandAugment and random erasing (0.25) are settings here, and off in this "
+    "recipe. torchvision's RandAugment has other operations and magnitudes than upstream's.",
     "Layer norms have transformers' epsilon of 1e-12; the authors' code has 1e-6.",
 )
 
@@ -116,6 +115,7 @@ def _model(
         head="classifier",
         classifier="classifier",
         groups=_GROUPS,
+        layers=("videomae.embeddings.*", "videomae.encoder.layer.{n}.*"),
         trainable=("*",),
         weights={tag: WEIGHTS[variant][tag]},
         notes=(*notes, *_PAPER_NOTES),
@@ -137,6 +137,8 @@ def _hybrid() -> ModelSpec:
         parameters=121_283_161,
         backbone="timesformer",
         groups={"stem": ("stem.*",)},
+        layers=LAYERS,
+        no_decay=NO_DECAY,
         trainable=("@head", "@stem"),
         defaults={**STUDY_DEFAULTS, "augment": ("resize", "random_crop", "horizontal_flip", "rotation")},
         weights={

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional
+from torchvision.transforms.v2 import RandAugment, RandomErasing, functional
 
+from actrec_zoo.data.streams import Stream, generator, seeded
 from actrec_zoo.errors import ConfigError, did_you_mean
 
-FLIP, ROTATION = "horizontal_flip", "rotation"
-ON_DEVICE = (FLIP, ROTATION)
-"""Augmentations of the study by name, but those that make the crop."""
+FLIP, ROTATION, RANDAUGMENT, ERASING = "horizontal_flip", "rotation", "randaugment", "random_erasing"
+ON_DEVICE = (FLIP, ROTATION, RANDAUGMENT, ERASING)
+"""All augmentations by name, but those that make the crop: two of the study, then torchvision's."""
 
 ROTATION_DEGREES = 15
 _FLIP_PROBABILITY = 0.5
-_STREAM = 1  # the frames of a clip are drawn from its key alone
+_SEEDS = 2**63
 _DIRECTIONS = frozenset({"left", "right", "leftward", "rightward", "leftwards", "rightwards"}) | {
     "clockwise",
     "counterclockwise",
@@ -32,17 +34,44 @@ ClipKey = tuple[int, int, int]
 """(seed, epoch, index) of a clip: everything random about it is drawn from this."""
 
 
+@dataclass(frozen=True)
+class Strength:
+    """How much the augmentations change that can do more or less.
+
+    Attributes:
+        ops: operations that `randaugment` draws for a clip.
+        magnitude: of each, 0 to 30.
+        erasing: probability that a box of a clip is erased.
+        erased: colour of the box, 0..255 (RGB).
+    """
+
+    ops: int = 2
+    magnitude: int = 9
+    erasing: float = 0.25
+    erased: tuple[int, int, int] = (0, 0, 0)
+
+
 class Augmentation:
     """What is done to clips on their device; every clip has draws of its own, one for all of its frames.
 
     Args:
         names: of augmentations, applied in their order; those not in `ON_DEVICE` are no concern of this class.
         mirrored: int64[classes], the class of a clip once it is mirrored; None where that never changes it.
+        strength: of `randaugment` and `random_erasing`.
     """
 
-    def __init__(self, names: Sequence[str] = (), mirrored: Tensor | None = None) -> None:
+    def __init__(
+        self, names: Sequence[str] = (), mirrored: Tensor | None = None, strength: Strength | None = None
+    ) -> None:
         self.names = tuple(name for name in names if name in ON_DEVICE)
         self.mirrored = mirrored
+        self.strength = strength or Strength()
+        self._of_torchvision: dict[str, Callable[[Tensor], Tensor]] = {
+            RANDAUGMENT: RandAugment(
+                self.strength.ops, self.strength.magnitude, interpolation=InterpolationMode.BILINEAR
+            ),
+            ERASING: RandomErasing(self.strength.erasing, value=self.strength.erased),
+        }
 
     def __call__(self, clips: Tensor, labels: Tensor, keys: Sequence[ClipKey]) -> tuple[Tensor, Tensor]:
         """Augment a batch.
@@ -55,12 +84,14 @@ class Augmentation:
         Returns:
             Clips and labels of the same shapes, on the same device.
         """
-        draws = [np.random.default_rng((*key, _STREAM)) for key in keys] if self.names else []
+        draws = [generator(Stream.AUGMENTATION, *key) for key in keys] if self.names else []
         for name in self.names:
             if name == FLIP:
                 clips, labels = self._flip(clips, labels, draws)
+            elif name == ROTATION:
+                clips = _each(clips, draws, _rotate)
             else:
-                clips = _rotate(clips, draws)
+                clips = _each(clips, draws, _seeded(self._of_torchvision[name]))
         return clips, labels
 
     def _flip(self, clips: Tensor, labels: Tensor, draws: Sequence[np.random.Generator]) -> tuple[Tensor, Tensor]:
@@ -71,12 +102,27 @@ class Augmentation:
         return flipped, torch.where(chosen, self.mirrored.to(labels.device)[labels], labels)
 
 
-def _rotate(clips: Tensor, draws: Sequence[np.random.Generator]) -> Tensor:
-    angles = [draw.uniform(-ROTATION_DEGREES, ROTATION_DEGREES) for draw in draws]
-    turned = [
-        functional.rotate(clip, angle, InterpolationMode.BILINEAR) for clip, angle in zip(clips, angles, strict=True)
-    ]
-    return torch.stack(turned)
+_ClipTransform = Callable[[Tensor, np.random.Generator], Tensor]
+"""From frames uint8[T, 3, S, S] to frames of that shape, by the draws of a generator."""
+
+
+def _each(clips: Tensor, draws: Sequence[np.random.Generator], transform: _ClipTransform) -> Tensor:
+    return torch.stack([transform(clip, draw) for clip, draw in zip(clips, draws, strict=True)])
+
+
+def _rotate(clip: Tensor, draw: np.random.Generator) -> Tensor:
+    angle = draw.uniform(-ROTATION_DEGREES, ROTATION_DEGREES)
+    return torch.as_tensor(functional.rotate(clip, angle, InterpolationMode.BILINEAR))
+
+
+def _seeded(transform: Callable[[Tensor], Tensor]) -> _ClipTransform:
+    """A transform of torchvision, which asks torch's CPU generator alone, wherever the frames are."""
+
+    def apply(clip: Tensor, draw: np.random.Generator) -> Tensor:
+        with seeded(int(draw.integers(_SEEDS))):
+            return torch.as_tensor(transform(clip))
+
+    return apply
 
 
 def mirrored_classes(classes: Sequence[str], pairs: Mapping[str, str]) -> NDArray[np.int64]:

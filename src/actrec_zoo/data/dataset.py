@@ -15,16 +15,19 @@ from torch.utils.data import DataLoader, Sampler, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from actrec_zoo.data.augmentation import Augmentation
+from actrec_zoo.data.balance import balanced
 from actrec_zoo.data.decode import Source, open_source
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.sampling import ClipSampler
+from actrec_zoo.data.streams import Stream, generator
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.data.workers import read_ahead, room_for_batches
 from actrec_zoo.distributed import share
 from actrec_zoo.errors import DataError
 
 Key = tuple[int, int]
-"""(epoch, index) of a clip."""
+"""(epoch, index) of a clip. An index beyond the clips counts from the first one again, for a repeat of that clip, about
+which all that is random is drawn anew."""
 
 
 class Clip(NamedTuple):
@@ -63,11 +66,12 @@ class Batch:
 
     Attributes:
         inputs: uint8[B, T, 3, S, S], or features once a frozen backbone has run.
-        labels: int64[B].
+        labels: int64[B], or the share of each class, float32[B, K], once clips are mixed.
         videos: int64[B].
         views: int64[B].
         keys: (epoch, index) of each clip.
         failures: videos whose clips are missing.
+        class_weights: float32[K], how much each class counts in the loss; None where all count alike.
     """
 
     inputs: Tensor
@@ -76,6 +80,7 @@ class Batch:
     views: Tensor
     keys: tuple[Key, ...] = ()
     failures: tuple[Failure, ...] = ()
+    class_weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -133,6 +138,11 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         return self.sampler.deterministic and self.transform.deterministic and not self.augmentation.names
 
     @property
+    def labels(self) -> IntArray:
+        """Class of each clip before it is augmented, int64[clips]."""
+        return np.repeat(self.manifest.labels[self.videos].astype(np.int64), np.diff(self._ends, prepend=0))
+
+    @property
     def failures(self) -> tuple[Failure, ...]:
         """Videos that the probe could not read; they have no clips."""
         failed = self.videos[np.isin(self.videos, list(self.manifest.errors))].tolist()
@@ -146,9 +156,10 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
 
     def locate(self, index: int) -> tuple[int, int]:
         """Video index of the manifest and number of the view of clip `index`."""
-        position = int(np.searchsorted(self._ends, index, side="right"))
+        number = index % len(self)
+        position = int(np.searchsorted(self._ends, number, side="right"))
         first = int(self._ends[position - 1]) if position else 0
-        return int(self.videos[position]), index - first
+        return int(self.videos[position]), number - first
 
     def clip(self, index: int, epoch: int) -> Clip:
         """Clip `index` of an epoch, a pure function of (seed, epoch, index).
@@ -206,7 +217,10 @@ class Batches(Sampler[list[Key]]):
 
 
 class EpochBatches(Batches):
-    """Batches of (epoch, index): every clip once an epoch, none dropped, in an order drawn from (seed, epoch).
+    """Batches of (epoch, index) in an order drawn from (seed, epoch): every clip once an epoch, none dropped.
+
+    Where classes are given, an epoch has as many clips and every class the same number of them, give or take one: of a
+    large class other clips in every epoch, of a small one all clips equally often, give or take once.
 
     Args:
         length: number of clips.
@@ -215,10 +229,19 @@ class EpochBatches(Batches):
         seed: of the order.
         parts: that each batch is given in, one after the other; some are empty where a batch has fewer clips.
         shared: whether each of several processes gets its share of every part, or each gets all.
+        classes: int64[length], the class of each clip, where classes are to be equally frequent; needs `shuffle`.
     """
 
     def __init__(
-        self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1, shared: bool = True
+        self,
+        length: int,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        parts: int = 1,
+        shared: bool = True,
+        classes: IntArray | None = None,
     ) -> None:
         self.length = length
         self.batch_size = batch_size
@@ -226,6 +249,7 @@ class EpochBatches(Batches):
         self.seed = seed
         self.parts = parts
         self.shared = shared
+        self.classes = classes
         self.epoch = 0
         self.first = 0
 
@@ -257,9 +281,14 @@ class EpochBatches(Batches):
                 yield list(share(keys, part, self.parts)) if self.shared else keys[part :: self.parts]
 
     def _order(self) -> IntArray:
-        order: IntArray = np.arange(self.length, dtype=np.min_scalar_type(self.length))
+        draw = generator(Stream.ORDER, self.seed, self.epoch)
+        order: IntArray
+        if self.classes is None:
+            order = np.arange(self.length, dtype=np.min_scalar_type(self.length))
+        else:
+            order = balanced(self.classes, draw)
         if self.shuffle:
-            np.random.default_rng((self.seed, self.epoch)).shuffle(order)
+            draw.shuffle(order)
         return order
 
     def _keys(self, order: IntArray, number: int) -> list[Key]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
+from actrec_zoo.data.augmentation import Augmentation
 from actrec_zoo.data.dataset import Batch, Clip, ClipDataset, Failure, Key, blank_batch
 from actrec_zoo.data.feature_store import CHUNK, Chunk, FeatureStore
 from actrec_zoo.data.manifest import IntArray, Manifest
@@ -54,7 +55,7 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
     Args:
         clips: where the features come from.
         views: features of all clips, once for clips that are the same in every epoch, else as they are in the first
-            epochs; epoch e is given those of `e % len(views)`.
+            epochs; epoch e is given those of `e % len(views)`, and a repeat of a clip in one epoch those of the next.
     """
 
     def __init__(self, clips: ClipDataset, views: Sequence[StoredFeatures]) -> None:
@@ -67,6 +68,16 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
 
     def __len__(self) -> int:
         return len(self._clips)
+
+    @property
+    def labels(self) -> IntArray:
+        """Class of each clip before it was augmented, int64[clips]."""
+        return self._clips.labels
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What was done to the clips before the backbone saw them."""
+        return self._clips.augmentation
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -84,10 +95,11 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
             DataError: the video could not be read when the features were made.
         """
         video, view = self._clips.locate(index)
-        features = self._views[epoch % len(self._views)]
-        if features.labels[index] < 0:
-            raise DataError(features.error(index))
-        return Clip(features[index], int(features.labels[index]), video, view, (epoch, index))
+        repeat, number = divmod(index, len(self))
+        features = self._views[(epoch + repeat) % len(self._views)]
+        if features.labels[number] < 0:
+            raise DataError(features.error(number))
+        return Clip(features[number], int(features.labels[number]), video, view, (epoch, index))
 
     def blank(self, device: torch.device) -> Batch:
         """A batch of one clip with zero features, for a process that has no other."""

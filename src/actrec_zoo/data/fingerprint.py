@@ -37,6 +37,7 @@ def _fingerprint(clips: ClipDataset, videos: str, epoch: int) -> dict[str, Any]:
     return {
         **fixed,
         "mirrored": None if mirrored is None else mirrored.tolist(),
+        "strength": repr(clips.augmentation.strength),
         "seed": clips.seed,
         "epoch": epoch,
     }

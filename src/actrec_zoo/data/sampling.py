@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actrec_zoo.data.manifest import IntArray
+from actrec_zoo.data.streams import Stream, generator
 from actrec_zoo.errors import ConfigError
 from actrec_zoo.spec import InputSpec
 
@@ -88,4 +89,4 @@ class ClipSampler:
         if self.mode == "blocks":
             return int(view * self.frames * step)
         places = max(1, length - int((self.frames - 1) * step))
-        return int(np.random.default_rng(key).integers(places))
+        return int(generator(Stream.FRAMES, *key).integers(places))

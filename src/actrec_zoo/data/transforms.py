@@ -1,16 +1,15 @@
 """From decoded frames to the network's input: resize and crop on uint8 where they are read, then normalisation."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
 from actrec_zoo.data.augmentation import ON_DEVICE
 from actrec_zoo.data.frames import Size
+from actrec_zoo.data.streams import Stream, derive_seed, seeded
 from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, Interpolation
 
@@ -91,7 +90,7 @@ class ClipTransform:
         """
         if self.deterministic:
             return torch.as_tensor(self._apply(frames))
-        with seeded(key):
+        with seeded(derive_seed(Stream.CROP, *key)):
             return torch.as_tensor(self._apply(frames))
 
 
@@ -100,19 +99,6 @@ def normalize(clips: Tensor, spec: InputSpec) -> Tensor:
     mean = torch.tensor(spec.mean, device=clips.device).view(3, 1, 1)
     std = torch.tensor(spec.std, device=clips.device).view(3, 1, 1)
     return ((clips.float() / 255 - mean) / std).transpose(1, 2)
-
-
-@contextmanager
-def seeded(key: tuple[int, ...]) -> Iterator[None]:
-    """Run a block with torch's CPU randomness derived from `key`, and leave the generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive_seed(key))
-        yield
-
-
-def derive_seed(key: tuple[int, ...]) -> int:
-    """A 63-bit seed that depends on every number of `key`."""
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _sides(spec: InputSpec, margin: bool) -> list[int]:

@@ -40,6 +40,12 @@ _NOT_OF_THE_RECIPE = {
 _ONLY_WITH = {"momentum": ("optimizer", "sgd"), "milestones": ("schedule", "step"), "gamma": ("schedule", "step")}
 """Settings that another one switches on: named only where it has this value."""
 
+_ONLY_WHERE_GIVEN = {
+    *("layer_decay", "no_decay", "nesterov", "betas", "eps", "min_lr", "warmup_lr", "mixup", "cutmix", "balance"),
+    *("randaugment_ops", "randaugment_magnitude", "erasing"),
+}
+"""Settings that most models leave as they are: named only where the model gives them."""
+
 
 def render_model_card(model: RegisteredModel, prose: Mapping[str, str], cost: Cost) -> str:
     """The card of a model as Markdown.
@@ -163,11 +169,13 @@ def _settings(spec: ModelSpec) -> dict[str, Any]:
     return {
         key: value
         for key, value in config.items()
-        if key not in _NOT_OF_THE_RECIPE and value not in (None, (), {}) and _in_force(key, config)
+        if key not in _NOT_OF_THE_RECIPE and value not in (None, (), {}) and _in_force(key, config, spec)
     }
 
 
-def _in_force(key: str, config: Mapping[str, Any]) -> bool:
+def _in_force(key: str, config: Mapping[str, Any], spec: ModelSpec) -> bool:
+    if key in _ONLY_WHERE_GIVEN:
+        return key in spec.defaults
     other, wanted = _ONLY_WITH.get(key, (key, config[key]))
     return bool(config[other] == wanted)
 

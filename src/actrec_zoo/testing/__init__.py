@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     network_rules.meta_device,
     network_rules.export,
     training_rules.groups,
+    training_rules.layers,
     training_rules.gradients,
     training_rules.other_frame_counts,
     training_rules.frozen,

@@ -16,7 +16,7 @@ from actrec_zoo.spec import InputSpec
 from actrec_zoo.testing.network_rules import require_logits
 from actrec_zoo.testing.rule import Verdict, require, rule
 from actrec_zoo.testing.subject import BATCH, CLASSES, Subject, random_clips
-from actrec_zoo.training.parameters import set_trainable, set_training_mode
+from actrec_zoo.training.parameters import layers_of, set_trainable, set_training_mode
 
 _LISTED = 6
 
@@ -30,6 +30,20 @@ def groups(subject: Subject) -> None:
     for group in spec.all_groups:
         set_trainable(net, spec, [f"@{group}"])
     set_trainable(net, spec, spec.trainable)
+
+
+@rule("let ModelSpec.layers cover every parameter of the backbone once, from the input to the head")
+def layers(subject: Subject) -> Verdict | None:
+    """The layers cover the backbone, each parameter once, and not the classifier."""
+    spec = subject.spec
+    if not spec.layers:
+        return Verdict("skipped", "the spec states no layers")
+    names = [name for name, _ in meta_network(subject.model).named_parameters()]
+    inside = [name for layer in layers_of(names, spec) for name in layer if name.startswith(f"{spec.classifier}.")]
+    require(
+        not inside, f"{', '.join(inside)} of the classifier are in a layer, and nothing would train at the full rate"
+    )
+    return None
 
 
 @rule("use the parameter, remove it, or declare it: ModelSpec(without_gradient={pattern: reason})")

@@ -22,7 +22,7 @@ from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.training.parameters import is_of_head, set_training_mode
 
-_FORMAT = 1
+_FORMAT = 2
 _LIBRARIES = ("actrec-zoo", "av", "numpy", "pillow", "simplejpeg", "torch", "torchcodec", "torchvision", "transformers")
 _log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def obstacle_to_caching(config: TrainConfig, model: VideoClassifier, clips: Clip
     outside = [n for n, p in model.net.named_parameters() if p.requires_grad and not is_of_head(n, model.spec)]
     if outside:
         return f"more than the head trains ({outside[0]}), and the features with it: --trainable @head trains the head"
+    if config.mixup or config.cutmix:
+        return "mixup and cutmix mix the pixels of clips, in other pairs in every epoch: leave them out"
     if not clips.deterministic and config.feature_views is None:
         return (
             "the training clips differ from epoch to epoch (random sampling or augmentation): "

@@ -16,12 +16,15 @@ class Objective(Protocol):
     def __call__(self, model: Callable[[Tensor], Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean loss over the batch, and means by name; `top1` is reported as the training accuracy.
 
-        `model` turns `batch.inputs` into logits.
+        `model` turns `batch.inputs` into logits. With mixup or cutmix, `batch.labels` are shares of classes.
         """
 
 
 class Classification:
-    """Cross-entropy with the class of the video.
+    """Cross-entropy with the class of the video, or with the classes of two that are mixed.
+
+    With `class_weights` every clip's loss is weighted, and the sum divided by the number of clips, not by their
+    weights: parts of a batch then add up to the batch. Of mixed clips the class with the larger share counts as right.
 
     Args:
         config: for `label_smoothing`.
@@ -33,5 +36,8 @@ class Classification:
     def __call__(self, model: Callable[[Tensor], Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """See `Objective`."""
         logits = model(batch.inputs)
-        loss = functional.cross_entropy(logits, batch.labels, label_smoothing=self._smoothing)
-        return loss, {"top1": (logits.detach().argmax(1) == batch.labels).float().mean()}
+        losses = functional.cross_entropy(
+            logits, batch.labels, batch.class_weights, label_smoothing=self._smoothing, reduction="none"
+        )
+        classes = batch.labels if batch.labels.dim() == 1 else batch.labels.argmax(1)
+        return losses.mean(), {"top1": (logits.detach().argmax(1) == classes).float().mean()}

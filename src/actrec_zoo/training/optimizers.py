@@ -11,17 +11,22 @@ def make_optimizer(model: VideoClassifier, config: TrainConfig) -> Optimizer:
     """The optimizer of the configuration over the parameters that train, fused where the device allows it.
 
     Raises:
-        ConfigError: a learning-rate factor names a group that does not exist.
+        ConfigError: `lr_factors` names a group that does not exist, or the layers for `layer_decay` are not known.
     """
     groups = [
-        {"params": parameters, "lr_factor": factor, "lr": config.lr * factor}
-        for factor, parameters in parameter_groups(model.net, model.spec, config.lr_factors)
+        {
+            "params": group.parameters,
+            "lr_factor": group.lr_factor,
+            "lr": config.lr * group.lr_factor,
+            "weight_decay": config.weight_decay if group.decays else 0.0,
+        }
+        for group in parameter_groups(model.net, model.spec, config)
     ]
     fused = model.device.type in ("cpu", "cuda")
     match config.optimizer:
         case "adam":
-            return Adam(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+            return Adam(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
         case "sgd":
-            return SGD(groups, lr=config.lr, weight_decay=config.weight_decay, momentum=config.momentum, fused=fused)
+            return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=fused)
         case _:
-            return AdamW(groups, lr=config.lr, weight_decay=config.weight_decay, fused=fused)
+            return AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)

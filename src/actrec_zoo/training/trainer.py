@@ -4,27 +4,30 @@ import itertools
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from torch import Tensor
 
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
+from actrec_zoo.data.balance import class_counts, class_weights
 from actrec_zoo.data.dataset import Batch, EpochBatches, Failure, make_loader
 from actrec_zoo.data.features import FeatureDataset
-from actrec_zoo.data.transforms import derive_seed
+from actrec_zoo.data.streams import Stream, derive_seed
 from actrec_zoo.errors import ConfigError, DataError, RunError
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.precision import Precision, resolve_precision
+from actrec_zoo.training.mixing import Mixing
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.optimizers import make_optimizer
 from actrec_zoo.training.parameters import set_training_mode
 from actrec_zoo.training.profile import DataWait
-from actrec_zoo.training.schedule import lr_factor
+from actrec_zoo.training.schedule import learning_rate
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
 from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
 
@@ -85,7 +88,14 @@ class SupervisedTrainer:
         if config.compile:
             model.net.compile()
         network, optimizer = accelerator.prepare(TrainedNetwork(model, train), make_optimizer(model, config))
-        batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed, parts=config.accumulate)
+        batches = EpochBatches(
+            len(train),
+            config.batch_size,
+            shuffle=True,
+            seed=config.seed,
+            parts=config.accumulate,
+            classes=train.labels if config.balance == "sampling" else None,
+        )
         state = TrainingState(model, optimizer, config, Running(model.device), steps=batches.steps)
         state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
@@ -125,6 +135,8 @@ class _Loop:
         self._callbacks = callbacks
         self._videos = len(train.videos) + len(val.videos)
         config = state.config
+        self._mix = Mixing(config.mixup, config.cutmix, len(train.classes))
+        self._class_weights = _class_weights(train).to(state.model.device) if config.balance == "weights" else None
         self._workers = 0 if isinstance(train, FeatureDataset) else (config.workers or 0)
         self._loader = make_loader(train, batches, workers=self._workers, pin=state.model.device.type == "cuda")
 
@@ -204,8 +216,10 @@ class _Loop:
             return
         on_device = self._train.augment(batch.to(device))
         number = part * distributed.size() + distributed.rank()
-        torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step, number)))
-        self._update.add(on_device, of=self._batches.size(state.step), last=last)
+        key = (state.config.seed, state.epoch, state.step, number)
+        mixed = replace(self._mix(on_device, *key), class_weights=self._class_weights)
+        torch.manual_seed(derive_seed(Stream.DROPOUT, *key))
+        self._update.add(mixed, of=self._batches.size(state.step), last=last)
 
     def _end_step(self, started: float) -> None:
         state, every = self._state, self._state.config.checkpoint_steps
@@ -241,7 +255,7 @@ class _Loop:
     def _lr_at(self, step: int) -> float:
         """Learning rate at a step of the current epoch."""
         state = self._state
-        return state.config.lr * lr_factor(state.config, state.epoch, step, state.steps)
+        return learning_rate(state.config, state.epoch, step, state.steps)
 
     def _finish(self, record: EpochRecord) -> None:
         state = self._state
@@ -251,6 +265,13 @@ class _Loop:
         state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
         state.running = Running(state.model.device)
         self._callbacks.on_epoch_end(state)
+
+
+def _class_weights(train: TrainingData) -> Tensor:
+    """How much a clip of each class counts, float32[K]."""
+    mirrored = train.augmentation.mirrored
+    counts = class_counts(train.labels, len(train.classes), None if mirrored is None else mirrored.cpu().numpy())
+    return torch.from_numpy(class_weights(counts)).float()
 
 
 def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Accelerator:

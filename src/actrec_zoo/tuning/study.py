@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actrec_zoo.data.transforms import derive_seed
+from actrec_zoo.data.streams import Stream, derive_seed
 from actrec_zoo.errors import ConfigError
 from actrec_zoo.tuning.trials import Space, Trial
 
@@ -50,7 +50,8 @@ class Study:
         """Settings of a trial; those of the first are the ones that were there before."""
         if number == 0:
             self._study.enqueue_trial(self._own)
-        self._study.sampler = self._optuna.samplers.TPESampler(seed=derive_seed((self._seed, number)) % 2**32)
+        seed = derive_seed(Stream.SEARCH, self._seed, number) % 2**32
+        self._study.sampler = self._optuna.samplers.TPESampler(seed=seed)
         self._asked = self._study.ask(self._distributions)
         settings: dict[str, Any] = self._asked.params
         return settings
