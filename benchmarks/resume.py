@@ -5,21 +5,23 @@
 Real `actrec-zoo train` processes on a small generated data set get SIGKILL at random moments of every phase: while they
 start, read the data, run a frozen backbone, train, validate, write, finish. The same command with `--resume`, with
 another number of workers each time, goes on until the run is done. After every kill each file of the run has to be
-whole, and at the end no temporary file may be left. A plugin tells this program how far a process is.
+whole, and at the end no temporary file may be left. A plugin tells this program how far a process is. All processes are
+forked from one that has imported what they need, which would take longer than anything else.
 """
 
 import argparse
 import csv
 import json
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -29,27 +31,38 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from actrec_zoo import cli
 from actrec_zoo.config import MACHINE_KEYS
 from actrec_zoo.data.demo import write_motion_shapes
 
+SERVER = multiprocessing.get_context("forkserver")
+Process = multiprocessing.context.ForkServerProcess
+
 SCENES = 5
-EPOCHS = 3
+PRELOADED = ["actrec_zoo.api", "actrec_zoo.cli.train", "actrec_zoo.cli.reporter", "matplotlib.figure"]
 PATIENCE = 300.0
 """Seconds until a process that does not end counts as one that hangs."""
 
-SMALL = """
-    --epochs 3 --batch-size 4 --size 32 --frames 4 --device cpu --set stride=1 --set options.width=4
-    --set options.dropout=0.2 --set checkpoint_steps=1
-""".split()
+SMALL = [
+    *("--epochs", "3", "--batch-size", "4", "--size", "32", "--frames", "4", "--device", "cpu", "--set", "stride=1"),
+    *("--set", "options.width=4", "--set", "options.dropout=0.2", "--set", "checkpoint_steps=1"),
+]
 AUGMENTED = [
     *("--set", 'augment=["random_crop", "horizontal_flip", "rotation"]'),
     *("--set", "flip_labels={move_left='move_right', circle_clockwise='circle_anticlockwise'}"),
 ]
+SETTINGS = {
+    "sgd, momentum, augmented, ema": {"optimizer": "sgd", "lr": 0.05, "ema": 0.9},
+    "adamw": {"optimizer": "adamw", "patience": 2},
+    "cached features": {"trainable": ["@head"], "feature_views": 2, "ema": 0.9},
+    "adam, accumulate": {"optimizer": "adam", "accumulate": 2, "clip_grad": 1.0, "keep_checkpoints": 2},
+}
 CONFIGURATIONS = {
-    "sgd, momentum, augmented, ema": [*AUGMENTED, *"--set optimizer=sgd --lr 0.05 --set ema=0.9".split()],
-    "adamw": "--set optimizer=adamw --set patience=2".split(),
-    "cached features": [*AUGMENTED, *"--trainable @head --feature-views 2 --set ema=0.9".split()],
-    "adam, accumulate": [*AUGMENTED, *"--set optimizer=adam --set accumulate=2 --set clip_grad=1".split()],
+    name: [
+        *(AUGMENTED if name != "adamw" else ()),
+        *(word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")),
+    ]
+    for name, settings in SETTINGS.items()
 }
 
 STARTING, READING, PREPARING, TRAINING, VALIDATING, FINISHING = PHASES = (
@@ -62,7 +75,7 @@ STARTING, READING, PREPARING, TRAINING, VALIDATING, FINISHING = PHASES = (
 )
 WEIGHTS = (2, 2, 2, 6, 4, 2)
 
-WATCHER = '''
+WATCHER = """
 import os
 
 from actrec_zoo.plugin import CallbackSpec, hookimpl
@@ -83,8 +96,8 @@ def actrec_zoo_datasets():
 def actrec_zoo_callbacks(config):
     tell("preparing, frozen features")
     yield CallbackSpec(name="watcher", summary="Tells how far a run is", builder="resume_watcher_callback:make")
-'''
-CALLBACK = '''
+"""
+CALLBACK = """
 from actrec_zoo.plugin import Callback
 from resume_watcher import tell
 
@@ -102,7 +115,7 @@ class Watcher(Callback):
 
     def on_epoch_end(self, state):
         tell("finishing" if state.done else "training")
-'''
+"""
 
 
 @dataclass
@@ -133,19 +146,20 @@ class Run:
         self._events = folder / "events"
         self._errors = folder / "errors"
         self._command = ["train", "tiny_conv3d", "--data", str(data), "--out", str(self.out), *SMALL, *flags]
-        self._environment = os.environ | {
+        self._site = site
+        self._environment = {
             "ACTREC_ZOO_HOME": str(folder / "home"),
             "ACTREC_ZOO_CACHE": str(self._cache),
             "RESUME_BENCHMARK_EVENTS": str(self._events),
-            "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
         }
 
-    def start(self, workers: int) -> subprocess.Popen[bytes]:
+    def start(self, workers: int) -> Process:
         """The command, always with --resume."""
         self._events.write_text("")
-        command = [sys.executable, "-m", "actrec_zoo", *self._command, "--workers", str(workers), "--resume"]
-        with self._errors.open("wb") as errors:
-            return subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL, stderr=errors)
+        command = [*self._command, "--workers", str(workers), "--resume"]
+        process = SERVER.Process(target=call, args=(command, self._environment, self._site, self._errors))
+        process.start()
+        return process
 
     @property
     def error(self) -> str:
@@ -166,10 +180,21 @@ class Run:
         return [path for path in self.files() if path.suffix == ".tmp"]
 
 
-def timed(process: subprocess.Popen[bytes], run: Run) -> dict[str, list[float]]:
+def call(command: Sequence[str], environment: Mapping[str, str], site: Path, errors: Path) -> None:
+    """`actrec-zoo` with a command, in this process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), sys.stderr.fileno())
+    multiprocessing.set_start_method("fork", force=True)  # as a process of its own would have it
+    os.environ.update(environment)
+    sys.path.insert(0, str(site))
+    sys.argv = ["actrec-zoo", *command]
+    cli.main()
+
+
+def timed(process: Process, run: Run) -> dict[str, list[float]]:
     """Let a process come to its end; seconds of each time that it was in a phase."""
     seen, began, seconds = 0, time.monotonic(), {phase: [] for phase in PHASES}
-    while (ended := process.poll()) is None or seen < len(run.phases()):
+    while (ended := process.exitcode) is None or seen < len(run.phases()):
         if len(phases := run.phases()) > seen or ended is not None:
             now = time.monotonic()
             if seen:
@@ -180,20 +205,21 @@ def timed(process: subprocess.Popen[bytes], run: Run) -> dict[str, list[float]]:
     return seconds
 
 
-def kill_in(phase: str, times: int, delay: float, process: subprocess.Popen[bytes], run: Run) -> str | None:
+def kill_in(phase: str, times: int, delay: float, process: Process, run: Run) -> str | None:
     """Kill a process so many seconds after it comes into a phase for the given time.
 
     Returns:
         The phase that it was in when it was killed; None when it had ended.
     """
     deadline = time.monotonic() + PATIENCE
-    while process.poll() is None and run.phases().count(phase) < times:
+    while process.exitcode is None and run.phases().count(phase) < times:
         if time.monotonic() > deadline:
             raise TimeoutError("a process hangs")
         time.sleep(0.001)
     time.sleep(delay)
     process.kill()
-    return run.phases()[-1] if process.wait() == -9 else None
+    process.join()
+    return run.phases()[-1] if process.exitcode == -signal.SIGKILL else None
 
 
 def require_readable(path: Path) -> None:
@@ -292,8 +318,10 @@ class Trial:
             self._note(f"after a kill while {killed}", unreadable(run))
         process = run.start(workers=draw.choice((0, 1, 2)))
         tally.starts += 1
-        if process.wait(PATIENCE):
-            self._note("resumed", [f"exit code {process.returncode}: {run.error}"])
+        process.join(PATIENCE)
+        if process.exitcode != 0:
+            self._note("resumed", [f"exit code {process.exitcode}: {run.error}"])
+            process.kill()
             return
         self._note("at the end", [f"{path.name} is left over" for path in run.leftovers()])
         self._note("at the end", self._different(content(run.out)))
@@ -308,8 +336,8 @@ class Trial:
         process = run.start(workers=draw.choice((0, 1, 2)))
         self._tally.starts += 1
         killed = kill_in(phase, times, draw.uniform(0, 1.1 * max(usual)), process, run)
-        if killed is None and process.returncode:
-            self._note("resumed", [f"exit code {process.returncode}: {run.error}"])
+        if killed is None and process.exitcode:
+            self._note("resumed", [f"exit code {process.exitcode}: {run.error}"])
         return killed
 
     def _different(self, found: dict[str, Any]) -> list[str]:
@@ -332,6 +360,7 @@ def write_plugin(site: Path) -> None:
 
 def tally_of(kills: int, seed: int, folder: Path) -> Tally:
     """Kill runs until there were so many kills."""
+    SERVER.set_forkserver_preload(PRELOADED)
     tally, draw = Tally(), random.Random(seed)
     write_plugin(folder / "site")
     write_motion_shapes(folder / "data", scenes=SCENES)

@@ -19,12 +19,12 @@ from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import TrainingData
-from actrec_zoo.files import read_json, require_folder, write_json, write_text
+from actrec_zoo.files import read_json, remove_leftovers, require_folder, write_json, write_text
 from actrec_zoo.loading import check_first_weights
 from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
-from actrec_zoo.training.state import Callback, TrainingState
+from actrec_zoo.training.state import Callback, TrainingState, terminated_like_interrupted
 from actrec_zoo.tuning.study import Study, require_optuna
 from actrec_zoo.tuning.trials import CHOSEN_BY_NOBODY, WHERE, Space, Trial, best_toml, read_trials, trials_csv
 
@@ -92,7 +92,7 @@ def tune(
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
     done = search.begin(resume)
-    with worker_deaths_named():
+    with terminated_like_interrupted(), worker_deaths_named():
         search.prepare(track)
     with cpu_threads(resolved.config.threads):
         found = search.run(done, trials, seconds, told)
@@ -133,6 +133,8 @@ class _Search:
     def begin(self, resume: bool) -> list[Trial]:
         """Check the folder; return the trials that are done already."""
         file = self.folder / TUNE_FILE
+        if resume:
+            remove_leftovers(self.folder)
         if not self.folder.exists() or (resume and not file.is_file() and not any(self.folder.iterdir())):
             require_folder(self.folder)
             return []
