@@ -233,6 +233,8 @@ def _link(path: Path, to: Path) -> None:
         except OSError:
             shutil.copyfile(path, temporary)
 
+    if to.exists() and to.samefile(path):
+        return  # a rename between two names of one file does nothing, and would leave the temporary one
     write_atomically(to, link)
 
 
