@@ -176,8 +176,8 @@ class Run:
             yield from (path for path in sorted(root.rglob("*")) if path.is_file())
 
     def leftovers(self) -> list[Path]:
-        """Temporary files."""
-        return [path for path in self.files() if path.suffix == ".tmp"]
+        """Temporary files in the folder of the run."""
+        return [path for path in self.out.rglob(".*") if path.name != ".lock"]
 
 
 def call(command: Sequence[str], environment: Mapping[str, str], site: Path, errors: Path) -> None:
@@ -244,7 +244,7 @@ def unreadable(run: Run) -> list[str]:
     problems = []
     for path in run.files():
         try:
-            if path.suffix != ".tmp":
+            if not path.name.startswith("."):
                 require_readable(path)
         except Exception as error:
             problems.append(f"{path.name} is not whole: {error}")
@@ -310,11 +310,13 @@ class Trial:
         """Kill a run so many times, or until it is done, let it come to its end, and compare."""
         run, tally = self._new_run(), self._tally
         for _ in range(kills):
+            before = run.leftovers()
             killed = self._kill(run, draw)
             if killed is None:
                 break
             tally.kills[killed] += 1
-            tally.writes.update(path.name.split(".")[1] for path in run.leftovers())
+            new = [path.name for path in run.leftovers() if path not in before and path.suffix == ".tmp"]
+            tally.writes.update(name.removeprefix(".").rsplit(".", 2)[0] for name in new)
             self._note(f"after a kill while {killed}", unreadable(run))
         process = run.start(workers=draw.choice((0, 1, 2)))
         tally.starts += 1

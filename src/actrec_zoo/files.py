@@ -14,7 +14,8 @@ from actrec_zoo.errors import RunError
 
 _DIGITS = re.compile(r"\d+")
 _ZEROS = str.maketrans("123456789", "0" * 9)
-_LEFTOVER = re.compile(r"\..+\.\w{8}\.tmp")
+_LEFTOVER = re.compile(r"\.(.+\.\w{8}\.tmp|tmp\w{6})")
+"""Ours, and those that safetensors writes before it renames them."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -45,7 +46,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether this is a temporary file of `write_atomically`, whose process may have been killed."""
+    """Whether this is a temporary file of `write_atomically`, or of safetensors in it."""
     return _LEFTOVER.fullmatch(path.name) is not None
 
 
