@@ -38,11 +38,11 @@ from actrec_zoo.loading import check_first_weights, create, load, load_to_answer
 from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import with_features
-from actrec_zoo.training.checkpoint import Checkpoints, load_model
+from actrec_zoo.training.checkpoint import Checkpoints, find_checkpoint, load_model
 from actrec_zoo.training.curves import Curves
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
-from actrec_zoo.training.state import Callback
+from actrec_zoo.training.state import Callback, terminated_like_interrupted
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
 
@@ -88,7 +88,7 @@ def train(
     registered = get_registry().find(model)
     distributed.join(cpu=settings.get("device") == "cpu" or not torch.cuda.is_available())
     folder = distributed.from_first(lambda: open_run(registered.spec.name, Path(out) if out else None, resume=resume))
-    with folder.claim():
+    with terminated_like_interrupted(), folder.claim():
         resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
         return _train(registered, folder, resolved, callbacks, track)
 
@@ -142,7 +142,7 @@ def _train(
     manifest, splits = distributed.first_before_others(
         lambda: training_data(resolved.config, wanted, Path(files) if files else None, track)
     )
-    continued = folder.last_checkpoint if folder.has_checkpoint and not folder.fresh else None
+    continued = distributed.from_first(lambda: find_checkpoint(folder.checkpoints))
     classifier = initial_model(registered, resolved.config, manifest.classes, continued).to(device)
     clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
     with (
@@ -155,7 +155,7 @@ def _train(
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
         watching = [Curves(folder.curves), tracking] if tracking else []
-        own = [Checkpoints(folder.path, resume=not folder.fresh), *watching]
+        own = [Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints), *watching]
         told = [*own, *callbacks, *plugin_callbacks(resolved.config)]
         fit_on = distributed.first_before_others(lambda: with_features(resolved.config, classifier, clips, track))
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)

@@ -15,7 +15,17 @@ from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
 MACHINE_KEYS = frozenset(
-    {"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps", "trackers"}
+    {
+        "data",
+        "data_format",
+        "splits",
+        "device",
+        "workers",
+        "profile",
+        "checkpoint_steps",
+        "keep_checkpoints",
+        "trackers",
+    }
 )
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
@@ -90,6 +100,7 @@ class TrainConfig(BaseModel):
         precision: fp32, bf16 or fp16 (mixed); `auto` is bf16 on a GPU that has it, fp16 on an older one, else fp32.
         compile: let torch.compile make the network faster, which takes minutes at the start.
         checkpoint_steps: steps from one checkpoint to the next within an epoch; None saves after epochs alone.
+        keep_checkpoints: epochs of which the state is kept, the last ones.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
         profile: measure how long training waits for data.
@@ -157,6 +168,7 @@ class TrainConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
     checkpoint_steps: int | None = Field(None, ge=1)
+    keep_checkpoints: int = Field(1, ge=1)
     threads: int | None = Field(None, ge=1)
     profile: bool = False
     trackers: tuple[TrackerName, ...] = ()

@@ -1,9 +1,11 @@
 """Files written whole or not at all, and where the zoo keeps its own."""
 
+import contextlib
 import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from actrec_zoo.errors import RunError
 
 _DIGITS = re.compile(r"\d+")
 _ZEROS = str.maketrans("123456789", "0" * 9)
+_LEFTOVER = re.compile(r"\.(.+\.\w{8}\.tmp|tmp\w{6})")
+"""Ours, and those that safetensors writes before it renames them."""
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -39,6 +43,24 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         if _is_io_error(error):
             raise RunError(f"cannot write {path}: {error}. Free some space or choose another folder.") from error
         raise
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether this is a temporary file of `write_atomically`, or of safetensors in it."""
+    return _LEFTOVER.fullmatch(path.name) is not None
+
+
+def remove_leftovers(folder: Path, older: float = 0) -> None:
+    """Remove the temporary files that killed processes left in a folder, as far as that can be done.
+
+    Args:
+        folder: need not exist.
+        older: seconds since they were written to; 0 where no other process can be writing there.
+    """
+    for path in filter(is_leftover, folder.iterdir() if folder.is_dir() else ()):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime >= older:
+                path.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

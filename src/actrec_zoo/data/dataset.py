@@ -21,7 +21,7 @@ from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.streams import Stream, generator
 from actrec_zoo.data.transforms import ClipTransform
-from actrec_zoo.data.workers import read_ahead, room_for_batches
+from actrec_zoo.data.workers import heed_terminations_of_parent_alone, read_ahead, room_for_batches
 from actrec_zoo.distributed import share
 from actrec_zoo.errors import DataError
 
@@ -340,13 +340,15 @@ _of_the_parent: list[object] = []
 
 
 def begin_worker(worker: int) -> None:
-    """Ctrl-C reaches every process of the terminal; the main one decides when the workers end.
+    """Ctrl-C reaches every process of the terminal, SIGTERM every one of a node that is preempted; the main process
+    decides when the workers end.
 
     A video that was open at the fork is opened anew: all processes would move the one place in the file. Nothing that
     came with the fork is freed here: a decoder or scaler would wait for its threads, which stayed in the parent.
     """
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    heed_terminations_of_parent_alone()
     info = get_worker_info()
     if info is not None and isinstance(info.dataset, ClipDataset):
         _of_the_parent.append(info.dataset._open)

@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from actrec_zoo.errors import ConfigError, RunError
-from actrec_zoo.files import cache_folder, read_json, write_atomically, write_json
+from actrec_zoo.files import cache_folder, read_json, remove_leftovers, write_atomically, write_json
 
 CHUNK = 256
 """Clips a file: what an interrupted extraction loses at most."""
@@ -30,6 +30,7 @@ LIMIT_VARIABLE = "ACTREC_ZOO_FEATURES_GB"
 _LIMIT_GB = 20.0
 _ABOUT = "about.json"
 _IN_USE = 600.0  # seconds since a chunk was written or the store was opened
+_HOUR = 3600.0
 _log = logging.getLogger(__name__)
 
 
@@ -170,7 +171,7 @@ def kept_features(root: Path) -> list[Kept]:
 
 
 def make_room(root: Path, keep: Collection[Path]) -> None:
-    """Remove the stores whose use lies furthest back until the folder is within its limit.
+    """Remove what killed processes left, and the stores used longest ago until the folder is within its limit.
 
     Args:
         root: folder of all stores.
@@ -179,6 +180,8 @@ def make_room(root: Path, keep: Collection[Path]) -> None:
     Raises:
         ConfigError: `ACTREC_ZOO_FEATURES_GB` is no number.
     """
+    for store in kept_features(root):
+        remove_leftovers(store.folder, older=_HOUR)  # another process may be writing a file that is younger
     kept = kept_features(root)
     excess = sum(store.size for store in kept) - limit_in_bytes()
     latest = time.time() - _IN_USE

@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -56,6 +58,22 @@ def room_for_batches() -> Room:
     if _SHARED_MEMORY.is_dir():
         rooms.append(Room(shutil.disk_usage(_SHARED_MEMORY).free, f"the free part of {_SHARED_MEMORY}"))
     return min(rooms)
+
+
+def heed_terminations_of_parent_alone() -> None:
+    """Let SIGTERM end this process only when its parent sent it, or is gone.
+
+    Where the system does not say who sent a signal, any ends it.
+    """
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent == os.getppid():
+        pass
+    os._exit(0)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ _NOT_OF_THE_RECIPE = {
         "accumulate",
         "cache_features",
         "checkpoint_steps",
+        "keep_checkpoints",
         "compile",
         "precision",
         "features_dtype",

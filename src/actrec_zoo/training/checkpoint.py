@@ -3,6 +3,11 @@
 import csv
 import io
 import json
+import logging
+import os
+import shutil
+import zlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +21,7 @@ from torch.optim import Optimizer
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.data.dataset import Failure
+from actrec_zoo.data.feature_store import bytes_of
 from actrec_zoo.errors import RunError
 from actrec_zoo.files import write_atomically, write_text
 from actrec_zoo.hub.package import write_weights
@@ -28,26 +34,34 @@ HISTORY = "history.csv"
 
 _FORMAT = 1
 _MODEL, _OPTIMIZER, _EMA = "model.", "optimizer.", "ema."
+_EPOCHS = "epoch-*.safetensors"
+
+_log = logging.getLogger(__name__)
 
 
 class Checkpoints(Callback):
     """Keeps checkpoints/last.safetensors (all of the state), checkpoints/best.safetensors (weights alone) and
-    history.csv of a run.
+    history.csv of a run, and checkpoints/epoch-NNNN.safetensors where more than the last state is kept.
 
     Args:
         run: folder of the run.
-        resume: start from the last checkpoint, where there is one.
+        resume: the checkpoint to start from.
+        keep: epochs of which the state is kept; of the last one it is in last.safetensors.
     """
 
-    def __init__(self, run: Path, *, resume: bool = False) -> None:
+    def __init__(self, run: Path, *, resume: Path | None = None, keep: int = 1) -> None:
         self._run = run
         self._folder = run / "checkpoints"
         self._resume = resume
+        self._keep = keep
 
     def on_start(self, state: TrainingState) -> None:
-        """Restore the state when resuming."""
-        if self._resume and (self._folder / LAST).is_file():
-            load_checkpoint(self._folder / LAST, state)
+        """Restore the state when resuming, and the files that go with it."""
+        if self._resume is None:
+            return
+        load_checkpoint(self._resume, state)
+        if distributed.is_first():
+            self._complete(state)
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Save the weights if the epoch is the best so far, then the state that says so, then the history."""
@@ -55,7 +69,25 @@ class Checkpoints(Callback):
             write_weights(self._folder / BEST, state.answering.net.state_dict())
         save_checkpoint(self._folder / LAST, state)
         if distributed.is_first():
+            self._keep_epochs(state.epoch)
             write_history(self._run / HISTORY, state.history)
+
+    def _complete(self, state: TrainingState) -> None:
+        """Write what goes with the state that was restored, since a kill may have come between the files."""
+        if self._resume is not None and self._resume.name != LAST:
+            _link(self._resume, self._folder / LAST)
+        if state.epoch and not state.step:
+            self._keep_epochs(state.epoch)
+        if state.history:
+            write_history(self._run / HISTORY, state.history)
+
+    def _keep_epochs(self, epoch: int) -> None:
+        """Let the state stay that was just saved, and the oldest go."""
+        if self._keep > 1:
+            _link(self._folder / LAST, self._folder / f"epoch-{epoch:04}.safetensors")
+        kept = _epochs(self._folder)
+        for path in kept if self._keep == 1 else kept[self._keep :]:
+            path.unlink(missing_ok=True)
 
     def on_checkpoint(self, state: TrainingState) -> None:
         """Save the state in the middle of an epoch."""
@@ -64,6 +96,34 @@ class Checkpoints(Callback):
     def on_interrupt(self, state: TrainingState) -> None:
         """Save the state in the middle of an epoch."""
         save_checkpoint(self._folder / LAST, state)
+
+
+def find_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint to go on from: the last one, or where it is damaged the newest of those of epochs that is whole.
+
+    Args:
+        folder: of a run's checkpoints; it need not exist.
+
+    Returns:
+        Its path; None where there is none.
+
+    Raises:
+        RunError: all are damaged, or the newest whole one is of another format.
+    """
+    found = [path for path in (folder / LAST, *_epochs(folder)) if path.is_file()]
+    damage: list[_DamagedError] = []
+    for path in found:
+        try:
+            _read(path)
+        except _DamagedError as error:
+            damage.append(error)
+        else:
+            for earlier in damage:
+                _log.warning("warning: %s. The run goes on from %s", earlier, path)
+            return path
+    if damage:
+        raise RunError(f"cannot continue: {'; '.join(map(str, damage))}. Delete the run folder to start afresh.")
+    return None
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
@@ -92,6 +152,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "failures": [list(failure) for failure in state.failures.values()],
     }
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain["checksum"] = _checksum(contiguous)
     write_atomically(path, lambda file: safetensors.torch.save_file(contiguous, file, {"state": json.dumps(plain)}))
 
 
@@ -153,14 +214,48 @@ def _record(row: dict[str, str]) -> EpochRecord:
     return EpochRecord(epoch=int(row["epoch"]), **figures)
 
 
+class _DamagedError(RunError):
+    """A checkpoint that is not what was written."""
+
+
+def _epochs(folder: Path) -> list[Path]:
+    """Checkpoints of epochs, the newest first."""
+    return sorted(folder.glob(_EPOCHS), key=lambda path: (len(path.name), path.name), reverse=True)
+
+
+def _link(path: Path, to: Path) -> None:
+    """Give a file a second name, atomically; a copy where the file system has no links."""
+
+    def link(temporary: Path) -> None:
+        temporary.unlink()
+        try:
+            os.link(path, temporary)
+        except OSError:
+            shutil.copyfile(path, temporary)
+
+    if to.exists() and to.samefile(path):
+        return  # a rename between two names of one file does nothing, and would leave the temporary one
+    write_atomically(to, link)
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> int:
+    """CRC-32 of all tensors."""
+    value = 0
+    for name in sorted(tensors):
+        value = zlib.crc32(bytes_of(tensors[name]), value)
+    return value
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Plain values and tensors of a checkpoint."""
+    """Plain values and tensors of a checkpoint, checked byte for byte."""
     try:
         with safe_open(path, framework="pt") as file:
             plain: dict[str, Any] = json.loads((file.metadata() or {})["state"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        if plain.get("checksum", whole := _checksum(tensors)) != whole:
+            raise ValueError("its checksum is wrong")
     except (SafetensorError, OSError, ValueError, KeyError) as error:
-        raise RunError(f"cannot continue from {path}: {error}. Delete the run folder to start afresh.") from error
+        raise _DamagedError(f"{path} is damaged: {error}") from error
     if plain.get("format") != _FORMAT:
         raise RunError(f"{path} has format {plain.get('format')}, this actrec-zoo reads {_FORMAT}")
     return plain, tensors

@@ -19,10 +19,17 @@ from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.splits import Splits, write_splits
 from actrec_zoo.data.strings import PackedStrings, StringIndex
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
-from actrec_zoo.files import read_json, require_folder, write_atomically, write_json
+from actrec_zoo.files import (
+    is_leftover,
+    read_json,
+    remove_leftovers,
+    require_folder,
+    write_atomically,
+    write_json,
+)
 from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config
 from actrec_zoo.locking import LOCK_FILE, is_locked, locked
-from actrec_zoo.training.checkpoint import BEST, LAST
+from actrec_zoo.training.checkpoint import BEST
 
 RUN_FILE = "run.json"
 _FORMAT = 1
@@ -53,14 +60,14 @@ class RunFolder:
         return self.path / "plots" / "history.png"
 
     @property
-    def last_checkpoint(self) -> Path:
-        """The state to go on from."""
-        return self.path / "checkpoints" / LAST
+    def checkpoints(self) -> Path:
+        """The states to go on from, and the best weights."""
+        return self.path / "checkpoints"
 
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is something to resume."""
-        return self.last_checkpoint.is_file()
+        return self.checkpoints.is_dir() and any(path.name != BEST for path in self.checkpoints.glob("*.safetensors"))
 
     def begin(
         self,
@@ -70,12 +77,13 @@ class RunFolder:
         manifest: Manifest,
         splits: Splits,
     ) -> None:
-        """Write what is known before the first step; a run with a checkpoint has it already.
+        """Write what is known before the first step; a run with a checkpoint has it already, but for what has changed.
 
         Raises:
             RunError: the folder cannot be written.
         """
         if self.has_checkpoint:
+            self._note_changes(resolved)
             return
         write_json(
             self.path / RUN_FILE,
@@ -91,23 +99,38 @@ class RunFolder:
         write_config(self.path, model, plugin)
         write_splits(self.splits, manifest, splits)
 
+    def _note_changes(self, resolved: Resolved) -> None:
+        """Let what this start says of where the run happens hold for the next start, too."""
+        record = read_json(self.path / RUN_FILE)
+        now = resolved.config.model_dump(mode="json", include=set(MACHINE_KEYS))
+        changed = {key: value for key, value in now.items() if record["config"].get(key) != value}
+        if changed:
+            record["config"] |= changed
+            record["origins"] |= {key: resolved.origins[key] for key in changed.keys() & resolved.origins.keys()}
+            write_json(self.path / RUN_FILE, record)
+
     def finish(self) -> None:
         """Make the weights of the best epoch the run's weights.
 
         Raises:
             RunError: the file cannot be written.
         """
-        best = self.path / "checkpoints" / BEST
+        best = self.checkpoints / BEST
         write_atomically(self.path / WEIGHTS_FILE, lambda file: shutil.copyfile(best, file))
 
     @contextmanager
     def claim(self) -> Iterator[None]:
-        """Keep other processes out of a run that exists; `guard` does so for one that it makes.
+        """Keep other processes out of a run that exists, and remove what a killed one half wrote.
+
+        For a run that it makes, `guard` keeps them out.
 
         Raises:
             RunError: another process is in it.
         """
         with nullcontext() if self.fresh else _lock(self.path):
+            if distributed.is_first():
+                for folder in (self.path, self.splits, self.checkpoints, self.curves.parent):
+                    remove_leftovers(folder)
             yield
 
     @contextmanager
@@ -187,7 +210,7 @@ def open_run(name: str, out: Path | None, *, resume: bool) -> RunFolder:
     if not out.exists():
         require_folder(out)
         return RunFolder(out, fresh=True)
-    if resume and out.is_dir() and {path.name for path in out.iterdir()} <= {LOCK_FILE}:
+    if resume and out.is_dir() and all(path.name == LOCK_FILE or is_leftover(path) for path in out.iterdir()):
         _clear(out)
         return RunFolder(out, fresh=True)
     if not resume:
@@ -240,6 +263,7 @@ def _clear(path: Path) -> None:
     """Remove the folder of a run that was killed before it wrote anything."""
     if is_locked(path):
         raise RunError(f"{path} is in use: another process is beginning that run")
+    remove_leftovers(path)
     (path / LOCK_FILE).unlink(missing_ok=True)
     path.rmdir()
 

@@ -21,13 +21,13 @@ from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import TrainingData
-from actrec_zoo.files import read_json, require_folder, write_json, write_text
+from actrec_zoo.files import read_json, remove_leftovers, require_folder, write_json, write_text
 from actrec_zoo.loading import check_first_weights
 from actrec_zoo.locking import LOCK_FILE, locked
 from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
-from actrec_zoo.training.state import Callback, TrainingState
+from actrec_zoo.training.state import Callback, TrainingState, terminated_like_interrupted
 from actrec_zoo.tuning.study import Study, require_optuna
 from actrec_zoo.tuning.trials import CHOSEN_BY_NOBODY, WHERE, Space, Trial, best_toml, read_trials, trials_csv
 
@@ -95,7 +95,7 @@ def tune(
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
     with search.begun(resume) as done:
-        with worker_deaths_named():
+        with terminated_like_interrupted(), worker_deaths_named():
             search.prepare(track)
         with cpu_threads(resolved.config.threads):
             found = search.run(done, trials, seconds, told)
@@ -141,6 +141,7 @@ class _Search:
         require_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder):
+            remove_leftovers(self.folder)
             try:
                 yield self._done()
             finally:

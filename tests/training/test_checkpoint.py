@@ -1,0 +1,165 @@
+"""Which checkpoints are kept, and from which one a run goes on, whatever a kill or a bad disk has left."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.amp import GradScaler
+
+import actrec_zoo
+from actrec_zoo.config import TrainConfig
+from actrec_zoo.errors import RunError
+from actrec_zoo.training.checkpoint import load_checkpoint, save_checkpoint
+from actrec_zoo.training.state import EpochRecord, Running, TrainingState
+from tests.training.test_trainer import TINY, rows
+
+KEEPING: dict[str, Any] = TINY | {"epochs": 3, "keep_checkpoints": 2}
+
+
+@pytest.fixture
+def run(squares: Path, tmp_path: Path) -> Path:
+    """A finished run of three epochs that keeps the states of two."""
+    return actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **KEEPING).path
+
+
+def checkpoints(run: Path) -> list[str]:
+    return sorted(path.name for path in (run / "checkpoints").iterdir())
+
+
+def as_killed_in_the_last_epoch(run: Path) -> None:
+    """Take back what the end of a run writes."""
+    for name in ("model.safetensors", "README.md"):
+        (run / name).unlink()
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-50] ^= 1
+    path.unlink()  # its other name keeps the old bytes
+    path.write_bytes(content)
+
+
+def test_the_states_of_so_many_epochs_are_kept(squares: Path, run: Path) -> None:
+    kept = ["best.safetensors", "epoch-0002.safetensors", "epoch-0003.safetensors", "last.safetensors"]
+    assert checkpoints(run) == kept
+    last, third = (load_file(run / "checkpoints" / name) for name in ("last.safetensors", "epoch-0003.safetensors"))
+    assert all(torch.equal(last[name], third[name]) for name in last)
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True, keep_checkpoints=1)
+    assert checkpoints(run) == ["best.safetensors", "last.safetensors"]
+
+
+@pytest.mark.parametrize("damage", [cut, flip_a_bit, Path.unlink])
+def test_where_the_last_checkpoint_is_damaged_the_one_before_is_taken(
+    squares: Path, run: Path, caplog: pytest.LogCaptureFixture, damage: Any
+) -> None:
+    folder = run / "checkpoints"
+    whole = {name: (run / name).read_bytes() for name in ("model.safetensors", "checkpoints/best.safetensors")}
+    history = rows(run)
+    as_killed_in_the_last_epoch(run)
+    damage(folder / "last.safetensors")
+    (folder / "epoch-0003.safetensors").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        resumed = actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+    assert resumed.result.last.epoch == 3
+    assert {name: (run / name).read_bytes() for name in whole} == whole and rows(run) == history
+    assert f"{folder / 'epoch-0003.safetensors'} is damaged" in caplog.text
+    assert f"The run goes on from {folder / 'epoch-0002.safetensors'}" in caplog.text
+    assert (f"{folder / 'last.safetensors'} is damaged" in caplog.text) == (damage is not Path.unlink)
+    caplog.clear()
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+    assert "damaged" not in caplog.text
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_names_them(squares: Path, run: Path) -> None:
+    for name in ("last", "epoch-0002", "epoch-0003"):
+        (run / "checkpoints" / f"{name}.safetensors").write_bytes(b"damaged")
+    with pytest.raises(RunError, match=r"last\.safe.* is damaged.*epoch-0003.*epoch-0002.*Delete the run folder"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+
+
+def test_a_kill_between_the_files_of_an_epoch_loses_none(squares: Path, run: Path) -> None:
+    """last.safetensors knows the epoch, and neither history.csv nor the other name of the state does."""
+    history = (run / "history.csv").read_text()
+    as_killed_in_the_last_epoch(run)
+    (run / "history.csv").write_text("".join(history.splitlines(keepends=True)[:-1]))
+    (run / "checkpoints" / "epoch-0003.safetensors").unlink()
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+    assert (run / "history.csv").read_text() == history
+    assert "epoch-0003.safetensors" in checkpoints(run)
+
+
+@pytest.mark.parametrize("left", [("run.json",), ("history.csv", "run.json", "checkpoints/last.safetensors")])
+def test_what_a_killed_process_half_wrote_is_removed(squares: Path, run: Path, left: tuple[str, ...]) -> None:
+    whole = (run / "model.safetensors").read_bytes()
+    if left == ("run.json",):  # killed while it wrote its first file
+        shutil.rmtree(run)
+        run.mkdir()
+    for name in left:
+        path = run / name
+        (path.parent / f".{path.name}.a1_b2c3d.tmp").write_bytes(b"half")
+        (path.parent / ".tmp9XuCEX").write_bytes(b"half")  # of safetensors
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True, **KEEPING)
+    assert [path.name for path in run.rglob(".*")] == [".lock"]
+    assert (run / "model.safetensors").read_bytes() == whole
+
+
+def test_other_hidden_files_are_left_alone(squares: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".mine.tmp").write_text("years of work")
+    with pytest.raises(RunError, match="no run to resume"):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", resume=True, **TINY)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == [".mine.tmp"]
+
+
+def test_where_a_run_happens_is_noted_when_it_changes(squares: Path, run: Path) -> None:
+    record = json.loads((run / "run.json").read_text())
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True, trackers=("tensorboard",), checkpoint_steps=2)
+    noted = json.loads((run / "run.json").read_text())
+    assert noted["config"] == record["config"] | {"trackers": ["tensorboard"], "checkpoint_steps": 2}
+    assert noted["origins"]["trackers"] == "flag" and noted["started"] == record["started"]
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+    assert json.loads((run / "run.json").read_text()) == noted
+
+
+def state(scale: float) -> TrainingState:
+    """The state of a run in fp16 with a moving average, after an epoch."""
+    model = actrec_zoo.load("tiny_conv3d", weights=None)
+    config = TrainConfig(model="tiny_conv3d", data="data", precision="fp16", ema=0.5, patience=2)
+    made = TrainingState(model, torch.optim.AdamW(model.parameters()), config, Running(torch.device("cpu")), steps=4)
+    made.ema = torch.optim.swa_utils.AveragedModel(model)
+    made.scaler = GradScaler("cpu", init_scale=scale, growth_interval=3)
+    return made
+
+
+def test_scaler_average_and_patience_are_restored(tmp_path: Path) -> None:
+    saved = state(scale=1024.0)
+    assert saved.ema is not None and saved.scaler is not None
+    saved.scaler.scale(torch.ones(()))
+    saved.scaler.update(512.0)
+    saved.ema.update_parameters(saved.model)
+    saved.history = [EpochRecord(n, 0.1 * n, 0.0, 1.0, 0.5 - 0.1 * n, 0.3, 0.0) for n in (1, 2)]
+    saved.best, saved.epoch, saved.step = saved.history[0], 2, 3
+    saved.running.add(3, torch.tensor(1.25), torch.tensor(1.0))
+    save_checkpoint(tmp_path / "last.safetensors", saved)
+    found = state(scale=2.0)
+    assert found.ema is not None and found.scaler is not None
+    load_checkpoint(tmp_path / "last.safetensors", found)
+    assert found.scaler.state_dict() == saved.scaler.state_dict() and found.scaler.get_scale() == 512.0
+    average = saved.ema.state_dict()
+    assert average["n_averaged"] == 1
+    assert all(torch.equal(tensor, average[name]) for name, tensor in found.ema.state_dict().items())
+    assert (found.history, found.best, found.epoch, found.step) == (saved.history, saved.best, 2, 3)
+    assert not found.done and found.running.own() == saved.running.own()
+    found.epoch = 3
+    assert found.done
