@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.data.workers import read_ahead, room_for_batches
-from actrec_zoo.distributed import share
+from actrec_zoo.distributed import rank, share, size
 from actrec_zoo.errors import DataError
 
 Key = tuple[int, int]
@@ -144,6 +145,13 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         black = torch.zeros(self.sampler.frames, 3, 1, 1, dtype=torch.uint8)
         return self.transform(black, (0, 0, 0)).nbytes
 
+    def digest(self) -> str:
+        """Changes with the videos and their lengths, wherever the data lie and whenever they were written."""
+        digest = hashlib.sha256(self.manifest.frames[self.videos].tobytes())
+        for video in self.videos.tolist():
+            digest.update(f"{self.manifest.name(video)}\0".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
     def locate(self, index: int) -> tuple[int, int]:
         """Video index of the manifest and number of the view of clip `index`."""
         position = int(np.searchsorted(self._ends, index, side="right"))
@@ -214,18 +222,16 @@ class EpochBatches(Batches):
         shuffle: random order, else by index.
         seed: of the order.
         parts: that each batch is given in, one after the other; some are empty where a batch has fewer clips.
-        shared: whether each of several processes gets its share of every part, or each gets all.
+
+    Each of several processes gets its share of every part.
     """
 
-    def __init__(
-        self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1, shared: bool = True
-    ) -> None:
+    def __init__(self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1) -> None:
         self.length = length
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.parts = parts
-        self.shared = shared
         self.epoch = 0
         self.first = 0
 
@@ -254,7 +260,7 @@ class EpochBatches(Batches):
         for number in range(self.first, self.steps):
             keys = self._keys(order, number)
             for part in range(self.parts):
-                yield list(share(keys, part, self.parts)) if self.shared else keys[part :: self.parts]
+                yield list(share(keys, part, self.parts))
 
     def _order(self) -> IntArray:
         order: IntArray = np.arange(self.length, dtype=np.min_scalar_type(self.length))
@@ -265,6 +271,28 @@ class EpochBatches(Batches):
     def _keys(self, order: IntArray, number: int) -> list[Key]:
         start = number * self.batch_size
         return [(self.epoch, index) for index in order[start : start + self.batch_size].tolist()]
+
+
+class WholeBatches(Batches):
+    """Batches of (0, index): every clip once, by index. Each of several processes gets whole ones, so that a clip is
+    computed with the same others as in one process; all get as many, and the last of them may be empty.
+
+    Args:
+        length: number of clips.
+        batch_size: clips in a batch; the last one may have fewer.
+    """
+
+    def __init__(self, length: int, batch_size: int) -> None:
+        self.length = length
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-self.length // (self.batch_size * size()))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for number in range(len(self)):
+            first = (number * size() + rank()) * self.batch_size
+            yield [(0, index) for index in range(first, min(first + self.batch_size, self.length))]
 
 
 def blank_batch(inputs: Tensor) -> Batch:

@@ -258,10 +258,13 @@ def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Acc
 
     Raises:
         ConfigError: accelerate chose another device.
+        RunError: it counts other processes than have met.
     """
     AcceleratorState._reset_state(reset_partial_state=distributed.size() == 1)  # it remembers an earlier run's device
     mixed = "no" if precision == "fp32" else precision
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
     if accelerator.device.type != device.type:
         raise ConfigError(f"accelerate chose {accelerator.device.type} where {device.type} was asked for")
+    if accelerator.num_processes != distributed.size():
+        raise RunError(f"accelerate counts {accelerator.num_processes} processes where {distributed.size()} have met")
     return accelerator
