@@ -15,7 +15,7 @@ from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
 MACHINE_KEYS = frozenset(
-    {"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps", "trackers"}
+    {"data", "data_format", "splits", "device", "workers", "parallel", "profile", "checkpoint_steps", "trackers"}
 )
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
@@ -73,6 +73,8 @@ class TrainConfig(BaseModel):
         workers: decoding processes; None takes one a core but one, at most 8.
         precision: fp32, bf16 or fp16 (mixed); `auto` is bf16 on a GPU that has it, fp16 on an older one, else fp32.
         compile: let torch.compile make the network faster, which takes minutes at the start.
+        parallel: what several processes do: ddp, each holds the whole model; fsdp, they divide weights, gradients and
+            the optimizer's state among themselves. One process ignores it.
         checkpoint_steps: steps from one checkpoint to the next within an epoch; None saves after epochs alone.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
@@ -127,6 +129,7 @@ class TrainConfig(BaseModel):
     workers: int | None = Field(None, ge=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
+    parallel: Literal["ddp", "fsdp"] = "ddp"
     checkpoint_steps: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
     profile: bool = False

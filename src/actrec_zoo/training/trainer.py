@@ -25,6 +25,7 @@ from actrec_zoo.training.optimizers import make_optimizer
 from actrec_zoo.training.parameters import set_training_mode
 from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.schedule import lr_factor
+from actrec_zoo.training.sharding import divide, is_divided, undivided
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
 from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
 
@@ -84,7 +85,12 @@ class SupervisedTrainer:
         accelerator = make_accelerator(model.device, precision)
         if config.compile:
             model.net.compile()
-        network, optimizer = accelerator.prepare(TrainedNetwork(model, train), make_optimizer(model, config))
+        network = TrainedNetwork(model, train)
+        if is_divided(config, precision):  # before the optimizer, which then holds parts
+            divide(network, model.device)
+            optimizer = accelerator.prepare(make_optimizer(model, config))
+        else:
+            network, optimizer = accelerator.prepare(network, make_optimizer(model, config))
         batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed, parts=config.accumulate)
         state = TrainingState(model, optimizer, config, Running(model.device), steps=batches.steps)
         state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
@@ -142,14 +148,15 @@ class _Loop:
                     self._end_step(started)
                     interrupt.check()
             self._require_finite()
-            report = run_evaluation(
-                state.answering,
-                self._val,
-                batch_size=state.config.batch_size,
-                workers=self._workers,
-                precision=self._precision,
-                check=interrupt.check,
-            )
+            with undivided(self._update.network):
+                report = run_evaluation(
+                    state.answering,
+                    self._val,
+                    batch_size=state.config.batch_size,
+                    workers=self._workers,
+                    precision=self._precision,
+                    check=interrupt.check,
+                )
         except KeyboardInterrupt:
             if not interrupt.forced:
                 self._require_finite()
