@@ -210,8 +210,8 @@ def crew(folder: Path) -> Crew:
             mark.unlink()
     if seen_by_all:
         return Crew(rank(), size(), 0)
-    local = int(os.environ["LOCAL_RANK"])
-    return Crew(local, int(os.environ["LOCAL_WORLD_SIZE"]), rank() - local)
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    return Crew(local, int(os.environ.get("LOCAL_WORLD_SIZE", "1")), rank() - local)
 
 
 def device_of_process(kind: str) -> torch.device:

@@ -89,6 +89,11 @@ def fail_at_a_chunk() -> None:
     FeatureStore.write = failing  # type: ignore[method-assign]
 
 
+def on_machines_of_their_own() -> None:
+    """Let each process think that it is the only one of its machine."""
+    os.environ |= {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+
+
 def note_clips(out: Path) -> None:
     """Write down which clips a process trains on."""
     add = Update.add
@@ -116,6 +121,14 @@ def main(what: str, data: str, out: str, settings: str) -> int:
         fail_at_a_chunk()
     elif what == "clips":
         note_clips(Path(out))
+    elif what == "own disks":
+        note_chunks(Path(out))
+        on_machines_of_their_own()
+        os.environ["ACTREC_ZOO_CACHE"] += os.environ["RANK"]
+    elif what == "other data" and os.environ["RANK"] == "1":
+        data += "2"
+    elif what == "other settings" and os.environ["RANK"] == "1":
+        given["batch_size"] = 4
     callbacks: list[Callback] = [OnSecond(4, disturbing[what])] if what in disturbing else []
     if what == "divides":
         callbacks = [NoteHeld(Path(out))]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 import actrec_zoo
+from actrec_zoo.cli import BAD_INPUT
 from actrec_zoo.data import feature_store, features
 from actrec_zoo.errors import ConfigError
 from tests.training.test_trainer import FROZEN, broken_copy
@@ -177,6 +180,38 @@ def test_features_are_shared_out_and_are_those_of_one_process(
     assert_same_run(alone.path, tmp_path / "two")
 
 
+def test_machines_with_caches_of_their_own_fill_each(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACTREC_ZOO_CACHE", str(tmp_path / "cache"))
+    done = watched("own disks", squares, tmp_path / "run", FROZEN | {"epochs": 1})
+    assert done.returncode == 0, done.stderr
+    assert notes(tmp_path / "run", 0) == notes(tmp_path / "run", 1) != []
+    names = [
+        sorted(file.relative_to(cache) for file in (cache / "features").rglob("*.safetensors"))
+        for cache in (tmp_path / "cache0", tmp_path / "cache1")
+    ]
+    assert names[0] == names[1] and len(names[0]) == len(notes(tmp_path / "run", 0))
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("other data", "process 1 finds other videos in"),
+        ("other settings", "process 1 has other settings than the first"),
+    ],
+)
+def test_processes_that_were_started_differently_are_refused(
+    squares: Path, tmp_path: Path, what: str, message: str
+) -> None:
+    shutil.copytree(squares, tmp_path / "data")
+    shutil.copytree(squares, tmp_path / "data2", ignore=shutil.ignore_patterns("clip3"))
+    done = watched(what, tmp_path / "data", tmp_path / "run", ODD | {"epochs": 1})
+    assert done.returncode != 0
+    assert done.stderr.count(message) == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_process_that_cannot_write_features_ends_all(squares: Path, tmp_path: Path) -> None:
     done = watched("full disk", squares, tmp_path / "run", FROZEN | {"epochs": 1, "cache_features": "on"})
     assert done.returncode != 0
@@ -248,7 +283,24 @@ def test_a_process_that_fails_within_an_epoch_ends_all(squares: Path, tmp_path: 
     done = watched("fails", squares, tmp_path / "run", ODD | {"epochs": 1})
     assert done.returncode != 0
     assert "error: the second process fails here" in done.stderr
-    assert "error: process 0 ends because another process of the run has ended" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("what", ["fails", "dies"])
+def test_a_process_is_told_that_another_one_has_ended(squares: Path, tmp_path: Path, what: str) -> None:
+    """Without a launcher, which ends all processes by itself."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    words = [sys.executable, str(SCRIPT), what, str(squares), str(tmp_path / "run"), json.dumps(ODD | {"epochs": 1})]
+    started = [
+        subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | meeting | {"RANK": rank})
+        for rank in ("0", "1")
+    ]
+    told = [process.communicate(timeout=PATIENCE)[1] for process in started]
+    assert started[0].returncode == BAD_INPUT
+    assert "error: process 0 ends because another process of the run has ended" in told[0]
+    assert "Traceback" not in told[0]
     assert not (tmp_path / "run").exists()
 
 
@@ -265,9 +317,7 @@ def test_a_run_that_lost_a_process_goes_on_in_another_number_of_them(squares: Pa
     alone = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "one", epochs=2, **ODD)
     done = watched(what, squares, tmp_path / "two", ODD | {"epochs": 2, "checkpoint_steps": 1})
     assert done.returncode != 0
-    if what == "dies":
-        assert "process 0 ends because another process of the run has ended" in done.stderr
-    else:
+    if what == "is terminated":
         assert done.stderr.count("interrupted. The checkpoint is saved.") == 1, done.stderr
     assert not list((tmp_path / "two").rglob("*.tmp"))
     assert not (tmp_path / "two" / "model.safetensors").exists()
@@ -285,7 +335,7 @@ def test_a_launcher_that_is_stopped_leaves_a_checkpoint(
 ) -> None:
     run = tmp_path / "run"
     words = [*TORCHRUN, "-m", "actrec_zoo", "train", "tiny_conv3d", "--data", squares, "--out", run]
-    words += flags(ODD | {"epochs": 10_000})
+    words += flags(ODD | {"epochs": 10_000, "workers": 0})
     pipe = subprocess.PIPE
     with subprocess.Popen(
         [*map(str, words)], stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=os.environ

@@ -50,7 +50,8 @@ def divide(network: nn.Module, device: torch.device) -> None:
             fully_shard(block, mesh=mesh)
         fully_shard(network, mesh=mesh)
     except ValueError as error:
-        raise ConfigError(f"parallel=fsdp cannot divide this network: {error}. Take parallel=ddp") from error
+        reason = str(error).split("\n")[0]
+        raise ConfigError(f"parallel=fsdp cannot divide this network: {reason}. Take parallel=ddp") from error
 
 
 @contextmanager

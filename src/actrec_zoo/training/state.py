@@ -184,7 +184,7 @@ class InterruptBetweenSteps(KeyboardInterrupt):
 class InterruptFlag:
     """Turns the first Ctrl-C, or SIGTERM, into a flag that is looked at between steps; the second interrupts at once.
 
-    Of several processes none is interrupted within a step: a launcher passes on a Ctrl-C that they have had from the
+    Of several processes none is interrupted within a step: a launcher may pass on a Ctrl-C that they have had from the
     terminal, and ends those by itself that take long. Outside the main thread, where Python delivers no signals, it
     stays unset.
 
