@@ -58,7 +58,7 @@ class Reporter(Callback):
             return
         told = _figures(look(state), state.wait)
         if self._bars:
-            progress.update(self._task, figures=told)
+            progress.update(self._task, figures=told, refresh=True)
         else:
             click.echo(f"{_epoch(state)}, step {state.step}/{state.steps}  {told}", err=True)
         self._looked = time.monotonic()

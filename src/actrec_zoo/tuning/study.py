@@ -31,12 +31,7 @@ class Study:
         self._own = dict(own)
         self._seed = seed
         self._videos = videos
-        self._distributions = {
-            name: optuna.distributions.FloatDistribution(*values, log=True)
-            if name == "lr"
-            else optuna.distributions.CategoricalDistribution(values)
-            for name, values in space.items()
-        }
+        self._distributions = {name: self._distribution(name, values) for name, values in space.items()}
         self._study = optuna.create_study(direction="maximize")
         for trial in done:
             state, value = self._outcome(trial)
@@ -44,6 +39,12 @@ class Study:
             self._study.add_trial(
                 optuna.trial.create_trial(state=state, value=value, params=params, distributions=self._distributions)
             )
+
+    def _distribution(self, name: str, values: Sequence[Any]) -> Any:
+        if name == "lr":
+            low, high = values
+            return self._optuna.distributions.FloatDistribution(low, high, log=True)
+        return self._optuna.distributions.CategoricalDistribution(values)
 
     def ask(self, number: int) -> dict[str, Any]:
         """Settings of a trial; those of the first are the ones that were there before."""
