@@ -18,7 +18,7 @@ from actrec_zoo import distributed
 from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, read_data, trainer_of
-from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, TrainConfig, read_toml, resolve
+from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
@@ -47,6 +47,9 @@ from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_chan
 from actrec_zoo.training.state import Callback, InterruptBetweenSteps
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
+
+_OF_A_PROCESS = frozenset({"data", "splits", "workers"})
+"""Settings that may differ between the processes of a run."""
 
 _log = logging.getLogger(__name__)
 
@@ -279,16 +282,17 @@ def _write_report(folder: Path, report: EvalReport, result: Mapping[str, Any]) -
 
 def _require_one_configuration(config: TrainConfig) -> None:
     """Raise ConfigError where processes were started with other settings."""
-    settings = {key: value for key, value in config.model_dump(mode="json").items() if key not in MACHINE_KEYS}
+    settings = {key: value for key, value in config.model_dump(mode="json").items() if key not in _OF_A_PROCESS}
     distributed.require_same(
-        settings, lambda other: ConfigError(f"process {other} has other settings than the first: start all alike")
+        lambda: settings,
+        lambda other: ConfigError(f"process {other} has other settings than the first: start all alike"),
     )
 
 
 def _require_same_clips(data: str | Path, parts: Sequence[ClipDataset]) -> None:
     """Raise DataError where processes find other videos: they would wait for each other in different steps."""
     distributed.require_same(
-        [part.digest() for part in parts],
+        lambda: [part.digest() for part in parts],
         lambda other: DataError(
             f"process {other} finds other videos in {data} than the first: each node needs the same"
         ),

@@ -132,13 +132,15 @@ def held_by_first(make: Callable[[], AbstractContextManager[T]]) -> Iterator[T |
         yield together(lambda: held.enter_context(make()) if is_first() else None)
 
 
-def require_same(value: object, error: Callable[[int], ActrecZooError]) -> None:
+def require_same(value: Callable[[], object], error: Callable[[int], ActrecZooError]) -> None:
     """Raise an error, made from the number of the first process that has another value than the first one."""
-    values = collect(value)
+    if not _met():
+        return
+    values = collect(value())
     other = next((number for number, found in enumerate(values) if found != values[0]), None)
     if other is not None:
         raised = error(other)
-        raised.agreed = _met()
+        raised.agreed = True
         raise raised
 
 

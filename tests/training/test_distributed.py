@@ -90,7 +90,11 @@ def test_two_processes_train_the_model_that_one_does(squares: Path, tmp_path: Pa
     assert_same_run(alone.path, tmp_path / "two")
 
 
-@pytest.mark.parametrize("settings", [{}, {"optimizer": "sgd", "accumulate": 2}], ids=["adamw", "sgd in two parts"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"optimizer": "sgd", "accumulate": 2}, FROZEN | {"batch_size": 5}],
+    ids=["adamw", "sgd in two parts", "features"],
+)
 def test_divided_weights_train_the_model_that_one_process_does(
     squares: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
@@ -305,7 +309,7 @@ def test_a_process_is_told_that_another_one_has_ended(squares: Path, tmp_path: P
 
 
 def test_too_many_unreadable_videos_end_all(squares: Path, tmp_path: Path) -> None:
-    data = broken_copy(squares, tmp_path / "data", broken=20)
+    data = broken_copy(squares, tmp_path / "data", broken=10)
     done = trained(data, tmp_path / "run", ODD | {"epochs": 1})
     assert done.returncode != 0
     assert "videos cannot be read, more than the 3 allowed" in done.stderr

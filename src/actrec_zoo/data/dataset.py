@@ -146,8 +146,9 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         return self.transform(black, (0, 0, 0)).nbytes
 
     def digest(self) -> str:
-        """Changes with the videos and their lengths, wherever the data lie and whenever they were written."""
+        """Changes with the videos, their classes and lengths, wherever they lie and whenever they were written."""
         digest = hashlib.sha256(self.manifest.frames[self.videos].tobytes())
+        digest.update(self.manifest.labels[self.videos].tobytes())
         for video in self.videos.tolist():
             digest.update(f"{self.manifest.name(video)}\0".encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
@@ -222,16 +223,18 @@ class EpochBatches(Batches):
         shuffle: random order, else by index.
         seed: of the order.
         parts: that each batch is given in, one after the other; some are empty where a batch has fewer clips.
-
-    Each of several processes gets its share of every part.
+        shared: whether each of several processes gets its share of every part, or each gets all.
     """
 
-    def __init__(self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1) -> None:
+    def __init__(
+        self, length: int, batch_size: int, *, shuffle: bool = False, seed: int = 0, parts: int = 1, shared: bool = True
+    ) -> None:
         self.length = length
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.seed = seed
         self.parts = parts
+        self.shared = shared
         self.epoch = 0
         self.first = 0
 
@@ -260,7 +263,7 @@ class EpochBatches(Batches):
         for number in range(self.first, self.steps):
             keys = self._keys(order, number)
             for part in range(self.parts):
-                yield list(share(keys, part, self.parts))
+                yield list(share(keys, part, self.parts)) if self.shared else keys[part :: self.parts]
 
     def _order(self) -> IntArray:
         order: IntArray = np.arange(self.length, dtype=np.min_scalar_type(self.length))
