@@ -32,7 +32,7 @@ def join() -> None:
     They agree by gloo, which keeps no GPU waiting; GPUs exchange gradients by NCCL.
 
     Raises:
-        ConfigError: there are fewer GPUs than processes, or the launcher has started one process alone.
+        ConfigError: the launcher has started one process alone where several were asked for.
         RunError: they do not meet.
     """
     if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
@@ -42,13 +42,9 @@ def join() -> None:
         )
     if not was_launched() or _met():
         return
-    has_gpus, own = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", "0"))
-    if has_gpus and own >= torch.cuda.device_count():
-        raise ConfigError(
-            f"process {own} of this machine has no GPU, there are {torch.cuda.device_count()}: launch as many processes"
-        )
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     try:
-        dist.init_process_group("cpu:gloo,cuda:nccl" if has_gpus else "gloo", timeout=_PATIENCE)
+        dist.init_process_group(backend, timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise RunError(f"{os.environ['WORLD_SIZE']} processes were launched and do not meet: {error}") from error
 
@@ -146,8 +142,14 @@ def require_same(value: Callable[[], object], error: Callable[[int], ActrecZooEr
 
 def wait_for_all() -> None:
     """Wait until every process has come here."""
+    collect(None)
+
+
+def part() -> None:
+    """Take leave of the other processes, when all is done."""
     if _met():
-        dist.barrier()
+        wait_for_all()
+        dist.destroy_process_group()
 
 
 def collect(value: T) -> list[T]:
@@ -217,10 +219,17 @@ def crew(folder: Path) -> Crew:
 
 
 def device_of_process(kind: str) -> torch.device:
-    """The device of this process among those of a kind."""
-    if kind == "cuda" and was_launched():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return torch.device(kind)
+    """The device of this process among those of a kind.
+
+    Raises:
+        ConfigError: there are more processes on this machine than GPUs.
+    """
+    if kind != "cuda" or not was_launched():
+        return torch.device(kind)
+    own, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if own >= there:
+        raise ConfigError(f"more processes than GPUs on this machine ({there}): launch as many, or --device cpu")
+    return torch.device("cuda", own)
 
 
 def _met() -> bool:

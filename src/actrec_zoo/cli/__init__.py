@@ -69,6 +69,7 @@ def main() -> None:
 def _run() -> int:
     try:
         result = cli.main(prog_name="actrec-zoo", standalone_mode=False)
+        _part()
     except click.ClickException as error:
         if not _is_first_of_machine():
             return 0  # so that the launcher lets the first one, which was called alike, say it
@@ -101,6 +102,14 @@ def _say(text: str, *, agreed: bool) -> None:
     if is_first():
         click.echo(text, err=True)
     wait_for_all()
+
+
+def _part() -> None:
+    """Take leave of the other processes of a run, where there are any."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from actrec_zoo.distributed import part
+
+        part()
 
 
 def _is_first_of_machine() -> bool:

@@ -54,6 +54,20 @@ def divide(network: nn.Module, device: torch.device) -> None:
         raise ConfigError(f"parallel=fsdp cannot divide this network: {reason}. Take parallel=ddp") from error
 
 
+@torch.no_grad()
+def begin(network: nn.Module, inputs: Tensor) -> None:
+    """Run a divided network once, from its outside on: before that, FSDP2 lets no block be run by itself.
+
+    Args:
+        network: is left in evaluation mode.
+        inputs: any that it takes.
+    """
+    network.eval()(inputs)
+    for module in network.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 @contextmanager
 def undivided(network: nn.Module) -> Iterator[None]:
     """Within, every process has the whole network and can run it as often as it likes, without the others."""

@@ -25,7 +25,7 @@ from actrec_zoo.training.optimizers import make_optimizer
 from actrec_zoo.training.parameters import set_training_mode
 from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.schedule import lr_factor
-from actrec_zoo.training.sharding import divide, is_divided, undivided
+from actrec_zoo.training.sharding import begin, divide, is_divided, undivided
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
 from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
 
@@ -88,6 +88,7 @@ class SupervisedTrainer:
         network = TrainedNetwork(model, train)
         if is_divided(config, precision):  # before the optimizer, which then holds parts
             divide(network, model.device)
+            begin(network, train.blank(model.device).inputs)
             optimizer = accelerator.prepare(make_optimizer(model, config))
         else:
             network, optimizer = accelerator.prepare(network, make_optimizer(model, config))
