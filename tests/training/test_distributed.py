@@ -113,6 +113,7 @@ def test_divided_weights_train_the_model_that_one_process_does(
         assert 0 < int(str(held)) < 0.7 * sum(p.numel() for p in alone.model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("first", "second"), [("fsdp", "ddp"), ("ddp", "fsdp")])
 def test_a_run_of_divided_weights_goes_on_whole_and_the_reverse(
     squares: Path, tmp_path: Path, first: str, second: str
@@ -184,6 +185,7 @@ def test_features_are_shared_out_and_are_those_of_one_process(
     assert_same_run(alone.path, tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_machines_with_caches_of_their_own_fill_each(
     squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,6 +310,7 @@ def test_a_process_is_told_that_another_one_has_ended(squares: Path, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_too_many_unreadable_videos_end_all(squares: Path, tmp_path: Path) -> None:
     data = broken_copy(squares, tmp_path / "data", broken=10)
     done = trained(data, tmp_path / "run", ODD | {"epochs": 1})
@@ -329,6 +332,7 @@ def test_a_run_that_lost_a_process_goes_on_in_another_number_of_them(squares: Pa
     assert_same_run(alone.path, tmp_path / "two")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stop",
     [lambda process: process.terminate(), lambda process: os.killpg(process.pid, signal.SIGINT)],
