@@ -21,12 +21,14 @@ from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.layouts import data_name
+from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
-from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
+from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
+from actrec_zoo.evaluation.evaluator import EvalReport
 from actrec_zoo.evaluation.inference import run_evaluation
 from actrec_zoo.evaluation.plots import plot_confusion, plot_history
 from actrec_zoo.files import require_folder, write_json, write_text
@@ -42,9 +44,12 @@ from actrec_zoo.training.checkpoint import Checkpoints, find_checkpoint, load_mo
 from actrec_zoo.training.curves import Curves
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
-from actrec_zoo.training.state import Callback, terminated_like_interrupted
+from actrec_zoo.training.state import Callback, InterruptBetweenSteps, terminated_like_interrupted
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
+
+_OF_A_PROCESS = frozenset({"data", "splits", "workers"})
+"""Settings that may differ between the processes of a run."""
 
 _log = logging.getLogger(__name__)
 
@@ -85,12 +90,16 @@ def train(
         ActrecZooError: something about the model, the data, the settings or the folder does not fit.
         InterruptedRun: Ctrl-C; the run can be resumed.
     """
-    registered = get_registry().find(model)
-    distributed.join(cpu=settings.get("device") == "cpu" or not torch.cuda.is_available())
-    folder = distributed.from_first(lambda: open_run(registered.spec.name, Path(out) if out else None, resume=resume))
-    with terminated_like_interrupted(), folder.claim():
-        resolved = _resolve(registered, folder, data, Path(config) if config else None, settings)
-        return _train(registered, folder, resolved, callbacks, track)
+    distributed.join()
+    with distributed.losses_named():
+        registered = distributed.together(lambda: get_registry().find(model))
+        folder = distributed.from_first(
+            lambda: open_run(registered.spec.name, Path(out) if out else None, resume=resume)
+        )
+        with terminated_like_interrupted(), folder.claim():
+            file = Path(config) if config else None
+            resolved = distributed.together(lambda: _resolve(registered, folder, data, file, settings))
+            return _train(registered, folder, resolved, callbacks, track)
 
 
 def resolve_settings(
@@ -129,10 +138,16 @@ def _train(
 ) -> FinishedRun:
     """Train with settings that are resolved, in a folder that is this process's own."""
     resolved = _with_workers(resolved)
-    tracking = Tracking(folder.path, resolved.config) if distributed.is_first() else None
-    device = resolve_device(resolved.config.device)
-    objective, trainer = objective_of(resolved.config), trainer_of(resolved.config)
-    check_network(registered, resolved.config)
+    _require_one_configuration(resolved.config)
+    device, objective, trainer, tracking = distributed.together(
+        lambda: (
+            resolve_device(resolved.config.device),
+            objective_of(resolved.config),
+            trainer_of(resolved.config),
+            Tracking(folder.path, resolved.config) if distributed.is_first() else None,
+        )
+    )
+    distributed.together(lambda: check_network(registered, resolved.config))
     if not folder.has_checkpoint:
         distributed.first_before_others(
             lambda: check_first_weights(registered, resolved.config.weights, resolved.config.backbone_weights)
@@ -143,8 +158,11 @@ def _train(
         lambda: training_data(resolved.config, wanted, Path(files) if files else None, track)
     )
     continued = distributed.from_first(lambda: find_checkpoint(folder.checkpoints))
-    classifier = initial_model(registered, resolved.config, manifest.classes, continued).to(device)
-    clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
+    classifier = distributed.together(
+        lambda: initial_model(registered, resolved.config, manifest.classes, continued).to(device)
+    )
+    clips = distributed.together(lambda: clip_datasets(resolved.config, classifier.input, manifest, splits))
+    _require_same_clips(resolved.config.data, clips)
     with (
         folder.guard(),
         _interruptible(folder, resolved.config),
@@ -156,12 +174,12 @@ def _train(
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
         watching = [Curves(folder.curves), tracking] if tracking else []
         own = [Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints), *watching]
-        told = [*own, *callbacks, *plugin_callbacks(resolved.config)]
-        fit_on = distributed.first_before_others(lambda: with_features(resolved.config, classifier, clips, track))
+        told = [*own, *callbacks, *distributed.together(lambda: plugin_callbacks(resolved.config))]
+        fit_on = with_features(resolved.config, classifier, clips, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         distributed.from_first(lambda: _finish(folder, result))
     distributed.from_first(lambda: _register(registered, folder))
-    return FinishedRun(folder.path, result, load(folder.path, device=device))
+    return FinishedRun(folder.path, result, distributed.together(lambda: load(folder.path, device=device)))
 
 
 def evaluate(
@@ -199,34 +217,86 @@ def evaluate(
     Raises:
         ActrecZooError: the model, the data or the splits do not fit.
     """
-    target = resolve_device(device)
+    distributed.join()
+    with distributed.losses_named():
+        target = distributed.together(lambda: resolve_device(device))
+        home, classifier, folder = distributed.first_before_others(lambda: _to_evaluate(model, weights, out))
+        manifest, videos = distributed.first_before_others(
+            lambda: _evaluated(classifier, data, data_format, classes, split, splits, home, track)
+        )
+        was_on = classifier.device
+        clips = ClipDataset(
+            manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input)
+        )
+        _require_same_clips(data, [clips])
+        report = run_evaluation(
+            classifier.to(target),
+            clips,
+            batch_size=batch_size,
+            workers=default_workers() if workers is None else workers,
+            metrics=plugin_metrics(),
+            track=track,
+        )
+        classifier.to(was_on)
+        seen = None if home is None else distributed.from_first(lambda: count_seen(home, manifest, videos))
+        protocol = _protocol(classifier, data, split, seen)
+        result = report.to_dict(model=classifier.id, protocol=protocol, versions=library_versions())
+        if folder is not None:
+            distributed.from_first(lambda: _write_report(folder, report, result))
+        return result
+
+
+def _to_evaluate(
+    model: str | Path | VideoClassifier, weights: str, out: str | Path | None
+) -> tuple[Path | None, VideoClassifier, Path | None]:
+    """Where the model lies, the model, and the folder of its results."""
     home = None if isinstance(model, VideoClassifier) or weights != "auto" else locate(model)
     classifier = model if isinstance(model, VideoClassifier) else load_to_answer(home or model, weights)
     folder = Path(out) if out else _home_of_results(model, home)
     if folder is not None:
         require_folder(folder)
+    return home, classifier, folder
+
+
+def _evaluated(
+    classifier: VideoClassifier,
+    data: str | Path,
+    data_format: str | None,
+    classes: str | None,
+    split: EvalSplit,
+    splits: str | Path | None,
+    home: Path | None,
+    track: Track[Any],
+) -> tuple[Manifest, IntArray]:
+    """The data, with frame counts, and the videos of it that are evaluated."""
     manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
     manifest = probed(manifest, classifier.input, track)
     files = _splits_folder(splits, home) if splits or split != "all" else None
-    manifest, videos = part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
-    was_on = classifier.device
-    clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
-    report = run_evaluation(
-        classifier.to(target),
-        clips,
-        batch_size=batch_size,
-        workers=default_workers() if workers is None else workers,
-        metrics=plugin_metrics(),
-        track=track,
+    return part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
+
+
+def _write_report(folder: Path, report: EvalReport, result: Mapping[str, Any]) -> None:
+    write_json(folder / EVAL_FILE, result)
+    plot_confusion(folder / "plots" / "confusion.png", report.confusion, report.labels)
+
+
+def _require_one_configuration(config: TrainConfig) -> None:
+    """Raise ConfigError where processes were started with other settings."""
+    settings = {key: value for key, value in config.model_dump(mode="json").items() if key not in _OF_A_PROCESS}
+    distributed.require_same(
+        lambda: settings,
+        lambda other: ConfigError(f"process {other} has other settings than the first: start all alike"),
     )
-    classifier.to(was_on)
-    seen = None if home is None else count_seen(home, manifest, videos)
-    protocol = _protocol(classifier, data, split, seen)
-    result = report.to_dict(model=classifier.id, protocol=protocol, versions=library_versions())
-    if folder is not None:
-        write_json(folder / EVAL_FILE, result)
-        plot_confusion(folder / "plots" / "confusion.png", report.confusion, report.labels)
-    return result
+
+
+def _require_same_clips(data: str | Path, parts: Sequence[ClipDataset]) -> None:
+    """Raise DataError where processes find other videos: they would wait for each other in different steps."""
+    distributed.require_same(
+        lambda: [part.digest() for part in parts],
+        lambda other: DataError(
+            f"process {other} finds other videos in {data} than the first: each node needs the same"
+        ),
+    )
 
 
 def _register(model: RegisteredModel, folder: RunFolder) -> None:
@@ -306,10 +376,12 @@ def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         done = "The checkpoint is saved." if folder.has_checkpoint else "No step was completed."
-        raise InterruptedRun(
+        interrupted = InterruptedRun(
             f"interrupted. {done} Continue with: actrec-zoo train {config.model} --data {shlex.quote(config.data)} "
             f"--out {shlex.quote(str(folder.path))} --resume"
-        ) from interrupt
+        )
+        interrupted.agreed = distributed.size() > 1 and isinstance(interrupt, InterruptBetweenSteps)
+        raise interrupted from interrupt
 
 
 def _finish(folder: RunFolder, result: TrainResult) -> None:

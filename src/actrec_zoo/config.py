@@ -21,6 +21,7 @@ MACHINE_KEYS = frozenset(
         "splits",
         "device",
         "workers",
+        "parallel",
         "profile",
         "checkpoint_steps",
         "keep_checkpoints",
@@ -99,6 +100,8 @@ class TrainConfig(BaseModel):
         workers: decoding processes; None takes one a core but one, at most 8.
         precision: fp32, bf16 or fp16 (mixed); `auto` is bf16 on a GPU that has it, fp16 on an older one, else fp32.
         compile: let torch.compile make the network faster, which takes minutes at the start.
+        parallel: what several processes do: ddp, each holds the whole model; fsdp, they divide weights, gradients and
+            the optimizer's state among themselves. One process ignores it.
         checkpoint_steps: steps from one checkpoint to the next within an epoch; None saves after epochs alone.
         keep_checkpoints: epochs of which the state is kept, the last ones.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
@@ -167,6 +170,7 @@ class TrainConfig(BaseModel):
     workers: int | None = Field(None, ge=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     compile: bool = False
+    parallel: Literal["ddp", "fsdp"] = "ddp"
     checkpoint_steps: int | None = Field(None, ge=1)
     keep_checkpoints: int = Field(1, ge=1)
     threads: int | None = Field(None, ge=1)

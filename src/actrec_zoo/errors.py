@@ -8,7 +8,13 @@ from difflib import get_close_matches
 
 
 class ActrecZooError(Exception):
-    """Root of every error that actrec-zoo raises on purpose."""
+    """Root of every error that actrec-zoo raises on purpose.
+
+    Attributes:
+        agreed: whether every process of a run raises it, so that one of them says it for all.
+    """
+
+    agreed = False
 
 
 class UnknownNameError(ActrecZooError):
@@ -36,7 +42,13 @@ class RunError(ActrecZooError):
 
 
 class InterruptedRun(Exception):  # noqa: N818 (an interruption is no error)
-    """Ctrl-C during a run; the message says what was saved and how to go on."""
+    """Ctrl-C during a run; the message says what was saved and how to go on.
+
+    Attributes:
+        agreed: whether every process of the run stops at the same step.
+    """
+
+    agreed = False
 
 
 def did_you_mean(name: str, candidates: Iterable[str], limit: int = 3) -> str:

@@ -1,5 +1,6 @@
 """The command line. Each command is a module that is imported when it is called; none imports torch before."""
 
+import os
 import sys
 from collections import Counter
 
@@ -13,6 +14,7 @@ from actrec_zoo.spec import import_object
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+_IN_SEVERAL_PROCESSES = ("train", "eval")
 _COMMANDS = {
     "list": "actrec_zoo.cli.list_models:command",
     "info": "actrec_zoo.cli.info:command",
@@ -51,8 +53,12 @@ class _LazyGroup(click.Group):
     epilog="Exit codes: 0 done, 1 done and something was found, 2 bad input, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="actrec-zoo")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Train, evaluate, load and share models for video action recognition."""
+    command = context.invoked_subcommand
+    if command in _COMMANDS and command not in _IN_SEVERAL_PROCESSES and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise click.UsageError(f"{command} runs in one process: start it without a launcher")
 
 
 def main() -> None:
@@ -63,14 +69,17 @@ def main() -> None:
 def _run() -> int:
     try:
         result = cli.main(prog_name="actrec-zoo", standalone_mode=False)
+        _part()
     except click.ClickException as error:
+        if not _is_first_of_machine():
+            return 0  # so that the launcher lets the first one, which was called alike, say it
         error.show()
         return error.exit_code
     except ActrecZooError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}", agreed=error.agreed)
         return BAD_INPUT
     except InterruptedRun as interruption:
-        click.echo(str(interruption), err=True)
+        _say(str(interruption), agreed=interruption.agreed)
         return INTERRUPTED
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
@@ -81,6 +90,30 @@ def _run() -> int:
     finally:
         _report_plugins()
     return result if isinstance(result, int) else 0
+
+
+def _say(text: str, *, agreed: bool) -> None:
+    """A line on stderr; what all processes of a run know, the first says, and the launcher ends none before."""
+    if not agreed:
+        click.echo(text, err=True)
+        return
+    from actrec_zoo.distributed import is_first, wait_for_all
+
+    if is_first():
+        click.echo(text, err=True)
+    wait_for_all()
+
+
+def _part() -> None:
+    """Take leave of the other processes of a run, where there are any."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from actrec_zoo.distributed import part
+
+        part()
+
+
+def _is_first_of_machine() -> bool:
+    return int(os.environ.get("LOCAL_RANK", "0")) == 0
 
 
 def _plugin_commands() -> dict[str, tuple[Plugin, str]]:
@@ -107,6 +140,6 @@ def _import_command(plugin: Plugin, reference: str) -> click.Command | None:
 
 def _report_plugins() -> None:
     """One line on stderr for each plugin that should work and does not, if plugins were looked at."""
-    if get_plugin_manager.cache_info().currsize and not sys.stderr.closed:
+    if get_plugin_manager.cache_info().currsize and not sys.stderr.closed and _is_first_of_machine():
         for plugin in get_plugin_manager().out_of_use():
             click.echo(f"warning: plugin {plugin.name!r} is {plugin.status}: {plugin.error}", err=True)

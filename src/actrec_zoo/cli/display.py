@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from types import TracebackType
@@ -38,7 +39,8 @@ def make_table(*columns: str) -> Table:
 
 
 class ProgressDisplay:
-    """One live progress display for a command, on stderr; silent when that is no terminal."""
+    """One live progress display for a command, on stderr; silent when that is no terminal, and in all but the first of
+    several processes."""
 
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,7 +54,7 @@ class ProgressDisplay:
             TextColumn("{task.fields[figures]}"),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=not self.console.is_terminal or int(os.environ.get("RANK", "0")) > 0,
             redirect_stdout=sys.stdout.isatty(),
         )
 

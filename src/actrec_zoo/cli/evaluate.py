@@ -26,10 +26,13 @@ def command(model: str, as_json: bool, **options: Any) -> None:
     from actrec_zoo.api import evaluate
     from actrec_zoo.cli.display import ProgressDisplay
     from actrec_zoo.cli.log import show_log
+    from actrec_zoo.distributed import is_first
 
     show_log()
     with ProgressDisplay() as display:
         result = evaluate(model, track=display.track, **options)
+    if not is_first():
+        return
     if as_json:
         click.echo(json.dumps(result, indent=2))
     else:

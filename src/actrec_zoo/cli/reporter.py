@@ -6,6 +6,7 @@ from datetime import timedelta
 import click
 from rich.progress import TaskID
 
+from actrec_zoo import distributed
 from actrec_zoo.cli.display import ProgressDisplay, printable
 from actrec_zoo.data.dataset import Failure
 from actrec_zoo.training.pace import Pace, look
@@ -44,7 +45,7 @@ class Reporter(Callback):
         total = sum(p.numel() for p in state.model.parameters())
         click.echo(
             f"{state.model.id}: {trained:,} of {total:,} parameters train, {len(state.model.labels)} classes, "
-            f"{state.steps} steps an epoch, on {state.model.device.type}"
+            f"{state.steps} steps an epoch, on {state.model.device.type}{_processes()}"
         )
 
     def on_step(self, state: TrainingState) -> None:
@@ -82,6 +83,10 @@ class Reporter(Callback):
             _report_wait(state.wait)
         if state.done and state.epoch < state.config.epochs:
             click.echo(_all_done(state))
+
+
+def _processes() -> str:
+    return f" in {distributed.size()} processes" if distributed.size() > 1 else ""
 
 
 def _epoch(state: TrainingState) -> str:

@@ -78,7 +78,8 @@ def command(
     settings = _merged(assigned(assignments), {**flags, "trainable": trainable or None, "trackers": trackers or None})
     if print_config:
         resolved = resolve_settings(model, data, out=out, config=config, resume=resume, **settings)
-        click.echo(printable(as_toml(resolved)), nl=False)
+        if is_first():
+            click.echo(printable(as_toml(resolved)), nl=False)
         return
     show_log()
     with ProgressDisplay() as display:

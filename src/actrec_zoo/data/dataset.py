@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.streams import Stream, generator
 from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.data.workers import heed_terminations_of_parent_alone, read_ahead, room_for_batches
-from actrec_zoo.distributed import share
+from actrec_zoo.distributed import rank, share, size
 from actrec_zoo.errors import DataError
 
 Key = tuple[int, int]
@@ -153,6 +154,14 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         """Bytes of the frames of a clip."""
         black = torch.zeros(self.sampler.frames, 3, 1, 1, dtype=torch.uint8)
         return self.transform(black, (0, 0, 0)).nbytes
+
+    def digest(self) -> str:
+        """Changes with the videos, their classes and lengths, wherever they lie and whenever they were written."""
+        digest = hashlib.sha256(self.manifest.frames[self.videos].tobytes())
+        digest.update(self.manifest.labels[self.videos].tobytes())
+        for video in self.videos.tolist():
+            digest.update(f"{self.manifest.name(video)}\0".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
 
     def locate(self, index: int) -> tuple[int, int]:
         """Video index of the manifest and number of the view of clip `index`."""
@@ -294,6 +303,28 @@ class EpochBatches(Batches):
     def _keys(self, order: IntArray, number: int) -> list[Key]:
         start = number * self.batch_size
         return [(self.epoch, index) for index in order[start : start + self.batch_size].tolist()]
+
+
+class WholeBatches(Batches):
+    """Batches of (0, index): every clip once, by index. Each of several processes gets whole ones, so that a clip is
+    computed with the same others as in one process; all get as many, and the last of them may be empty.
+
+    Args:
+        length: number of clips.
+        batch_size: clips in a batch; the last one may have fewer.
+    """
+
+    def __init__(self, length: int, batch_size: int) -> None:
+        self.length = length
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-self.length // (self.batch_size * size()))
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for number in range(len(self)):
+            first = (number * size() + rank()) * self.batch_size
+            yield [(0, index) for index in range(first, min(first + self.batch_size, self.length))]
 
 
 def blank_batch(inputs: Tensor) -> Batch:

@@ -9,6 +9,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from actrec_zoo import distributed
 from actrec_zoo.data.dataset import Batch, Batches, Clip, ClipDataset, Key, collate, make_loader
 from actrec_zoo.data.feature_store import Chunk, FeatureStore, require_space
 from actrec_zoo.data.features import StoredFeatures
@@ -55,26 +56,38 @@ class Extraction:
         """The features of clips as they are in an epoch: what the store has, and computed what it lacks.
 
         The store is believed where every byte is as it was written, what could not be read still cannot be, and the
-        network gives the first and the last clip the features that it gave them then.
+        network gives the first and the last clip the features that it gave them then. Several processes compute a chunk
+        each, with the bytes that one process would give it; those that see one folder read what the others wrote there.
 
         Raises:
             ConfigError: the dtype cannot hold them.
             RunError: they cannot be written.
         """
+        crew = distributed.crew(store.folder.parent)
+        found = distributed.together(lambda: self._kept(clips, epoch, store) if crew.leads else {})
+        missing = distributed.collect([number for number in store.chunks if number not in found])[crew.first]
+        own = missing[crew.rank :: crew.size]
+        computed = self._extract(clips, epoch, store, own)
+        for _ in range(max(distributed.collect(len(own)))):  # chunk by chunk, so that all know at once when one fails
+            found |= distributed.together(lambda: _keep_next(computed, store))
+        found |= {n: chunk for n in store.chunks if n not in found and (chunk := store.read(n)) is not None}
+        unseen = [number for number in store.chunks if number not in found]
+        found |= dict(self._extract(clips, epoch, store, unseen))
+        if crew.leads:
+            store.used()
+        return StoredFeatures(store, [found[number] for number in store.chunks])
+
+    def _kept(self, clips: ClipDataset, epoch: int, store: FeatureStore) -> dict[int, Chunk]:
+        """The chunks that are kept and believed."""
         kept = {number: chunk for number in store.chunks if (chunk := store.read(number)) is not None}
         if kept and not self._still_true(clips, epoch, store, kept):
             _log.warning("the network gives other features than those in %s: computed again", store.folder)
             store.clear()
             kept = {}
         found = {n: chunk for n, chunk in kept.items() if not _can_be_read(clips, epoch, store.clips(n), chunk)}
-        missing = [number for number in store.chunks if number not in found]
         if kept:
             _log.info("features of %d of %d clips are kept in %s", _count(store, found), store.length, store.folder)
-        for number, chunk in self._extract(clips, epoch, store, missing):
-            store.write(number, chunk)
-            found[number] = store.read(number) or chunk
-        store.used()
-        return StoredFeatures(store, [found[number] for number in store.chunks])
+        return found
 
     def _extract(
         self, clips: ClipDataset, epoch: int, store: FeatureStore, missing: Sequence[int]
@@ -160,6 +173,16 @@ class _Batches(Batches):
     def __iter__(self) -> Iterator[list[Key]]:
         for indices in self._batches:
             yield [(self._epoch, index) for index in indices]
+
+
+def _keep_next(computed: Iterator[tuple[int, Chunk]], store: FeatureStore) -> dict[int, Chunk]:
+    """Write the next chunk, if there is one; what was written, memory-mapped."""
+    item = next(computed, None)
+    if item is None:
+        return {}
+    number, chunk = item
+    store.write(number, chunk)
+    return {number: store.read(number) or chunk}
 
 
 def _count(store: FeatureStore, chunks: Iterable[int]) -> int:

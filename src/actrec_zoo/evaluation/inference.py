@@ -8,7 +8,7 @@ from torch import Tensor
 
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
-from actrec_zoo.data.dataset import Batch, ClipDataset, EpochBatches, make_loader
+from actrec_zoo.data.dataset import Batch, ClipDataset, WholeBatches, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.workers import worker_deaths_named
@@ -44,7 +44,7 @@ def run_evaluation(
     Args:
         model: left in evaluation mode.
         data: clips, or features of them.
-        batch_size: clips at once.
+        batch_size: clips at once, in each process.
         workers: decoding processes.
         precision: that the network computes in; scores are float32 and more.
         metrics: further metrics by name.
@@ -55,7 +55,7 @@ def run_evaluation(
     evaluator = VideoEvaluator(model.labels, data.videos, data.manifest.labels[data.videos].astype(np.int64), metrics)
     for failure in data.failures:
         evaluator.fail(failure)
-    batches = EpochBatches(len(data), batch_size)
+    batches = WholeBatches(len(data), batch_size)
     loader = make_loader(data, batches, workers=workers, pin=model.device.type == "cuda")
     forward = forward_of(model, data)
     for batch in track(loader, len(batches), "Evaluating"):

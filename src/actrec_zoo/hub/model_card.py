@@ -27,6 +27,7 @@ _NOT_OF_THE_RECIPE = {
         "checkpoint_steps",
         "keep_checkpoints",
         "compile",
+        "parallel",
         "precision",
         "features_dtype",
         "feature_views",

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import ClipDataset
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 def with_features(
     config: TrainConfig, model: VideoClassifier, clips: tuple[ClipDataset, ClipDataset], track: Track[Any]
 ) -> tuple[TrainingData, TrainingData]:
-    """Run a frozen backbone once where the settings allow it.
+    """Run a frozen backbone once where the settings allow it; several processes share the work.
 
     The features are kept in the user's cache folder, for this run and others.
 
@@ -102,7 +103,9 @@ def _features(
         ]
         for part, number in zip(clips, (views, 1), strict=True)
     ]
-    make_room(features_folder(), keep=[features.folder for part in found for features in part])
+    keep = [features.folder for part in found for features in part]
+    leads = distributed.crew(features_folder()).leads
+    distributed.together(lambda: make_room(features_folder(), keep) if leads else None)
     return FeatureDataset(clips[0], found[0]), FeatureDataset(clips[1], found[1])
 
 

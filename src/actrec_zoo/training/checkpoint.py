@@ -25,6 +25,7 @@ from actrec_zoo.data.feature_store import bytes_of
 from actrec_zoo.errors import RunError
 from actrec_zoo.files import write_atomically, write_text
 from actrec_zoo.hub.package import write_weights
+from actrec_zoo.training.sharding import divided, gathered
 from actrec_zoo.training.state import Callback, EpochRecord, TrainingState
 from actrec_zoo.weights import load_strictly
 
@@ -65,8 +66,10 @@ class Checkpoints(Callback):
 
     def on_epoch_end(self, state: TrainingState) -> None:
         """Save the weights if the epoch is the best so far, then the state that says so, then the history."""
-        if distributed.is_first() and state.best is state.history[-1]:
-            write_weights(self._folder / BEST, state.answering.net.state_dict())
+        if state.best is state.history[-1]:
+            best = gathered(state.answering.net.state_dict())
+            if distributed.is_first():
+                write_weights(self._folder / BEST, best)
         save_checkpoint(self._folder / LAST, state)
         if distributed.is_first():
             self._keep_epochs(state.epoch)
@@ -133,12 +136,13 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         RunError: the file cannot be written; the one before it is left as it was.
     """
     running = state.running.save()
-    if not distributed.is_first():
-        return
     tensors = {f"{_MODEL}{name}": tensor for name, tensor in state.model.net.state_dict().items()}
     tensors |= _optimizer_tensors(state.optimizer)
     if state.ema is not None:
         tensors |= {f"{_EMA}{name}": tensor for name, tensor in state.ema.state_dict().items()}
+    whole = gathered(tensors)
+    if not distributed.is_first():
+        return
     plain = {
         "format": _FORMAT,
         "epoch": state.epoch,
@@ -151,9 +155,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "best": asdict(state.best) if state.best else None,
         "failures": [list(failure) for failure in state.failures.values()],
     }
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    plain["checksum"] = _checksum(contiguous)
-    write_atomically(path, lambda file: safetensors.torch.save_file(contiguous, file, {"state": json.dumps(plain)}))
+    plain["checksum"] = _checksum(whole)
+    write_atomically(path, lambda file: safetensors.torch.save_file(whole, file, {"state": json.dumps(plain)}))
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
@@ -262,7 +265,9 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _fill(path: Path, model: VideoClassifier, tensors: dict[str, Tensor]) -> None:
+    own = model.net.state_dict()
     state = {name.removeprefix(_MODEL): t for name, t in tensors.items() if name.startswith(_MODEL)}
+    state = {name: divided(t, like=own.get(name, t)) for name, t in state.items()}
     load_strictly(model.net, state, source=str(path))
 
 
@@ -277,9 +282,10 @@ def _optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith(_OPTIMIZER):
             index, _, name = key.removeprefix(_OPTIMIZER).partition(".")
-            state.setdefault(int(index), {})[name] = tensor
+            state.setdefault(int(index), {})[name] = divided(tensor, like=parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -5,6 +5,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.training.parameters import parameter_groups
+from actrec_zoo.training.sharding import has_parts
 
 
 def make_optimizer(model: VideoClassifier, config: TrainConfig) -> Optimizer:
@@ -22,7 +23,7 @@ def make_optimizer(model: VideoClassifier, config: TrainConfig) -> Optimizer:
         }
         for group in parameter_groups(model.net, model.spec, config)
     ]
-    fused = model.device.type in ("cpu", "cuda")
+    fused = model.device.type in ("cpu", "cuda") and not has_parts(model)  # fused SGD knows no DTensor
     match config.optimizer:
         case "adam":
             return Adam(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)

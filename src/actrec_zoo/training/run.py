@@ -90,6 +90,7 @@ class RunFolder:
             {
                 "format": _FORMAT,
                 "started": datetime.now(UTC).isoformat(timespec="seconds"),
+                "processes": distributed.size(),
                 "config": resolved.config.model_dump(mode="json"),
                 "origins": dict(resolved.origins),
                 "skipped": dict(manifest.skipped),
@@ -268,9 +269,9 @@ def _clear(path: Path) -> None:
     path.rmdir()
 
 
-def _lock(run: Path) -> AbstractContextManager[None]:
+def _lock(run: Path) -> AbstractContextManager[object]:
     """The lock of a run; of several processes of it the first one holds it."""
-    return locked(run) if distributed.is_first() else nullcontext()
+    return distributed.held_by_first(lambda: locked(run))
 
 
 def _make(path: Path) -> None:

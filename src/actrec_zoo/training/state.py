@@ -194,10 +194,16 @@ def terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+class InterruptBetweenSteps(KeyboardInterrupt):
+    """Every process of the run stops after the same step."""
+
+
 class InterruptFlag:
     """Turns the first Ctrl-C, or SIGTERM, into a flag that is looked at between steps; the second interrupts at once.
 
-    Outside the main thread, where Python delivers no signals, it stays unset.
+    Of several processes none is interrupted within a step: a launcher may pass on a Ctrl-C that they have had from the
+    terminal, and ends those by itself that take long. Outside the main thread, where Python delivers no signals, it
+    stays unset.
 
     Attributes:
         set: Ctrl-C was pressed.
@@ -222,12 +228,12 @@ class InterruptFlag:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if the flag is set, in this process or in another one."""
+        """Raise InterruptBetweenSteps if the flag is set, in this process or in another one."""
         if distributed.any_of(self.set):
-            raise KeyboardInterrupt
+            raise InterruptBetweenSteps
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.set:
+        if self.set and distributed.size() == 1:
             self.forced = True
             raise KeyboardInterrupt
         self.set = True

@@ -28,6 +28,7 @@ from actrec_zoo.training.optimizers import make_optimizer
 from actrec_zoo.training.parameters import set_training_mode
 from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.schedule import learning_rate
+from actrec_zoo.training.sharding import begin, divide, is_divided, undivided
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
 from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
 
@@ -87,7 +88,13 @@ class SupervisedTrainer:
         accelerator = make_accelerator(model.device, precision)
         if config.compile:
             model.net.compile()
-        network, optimizer = accelerator.prepare(TrainedNetwork(model, train), make_optimizer(model, config))
+        network = TrainedNetwork(model, train)
+        if is_divided(config, precision):  # before the optimizer, which then holds parts
+            divide(network, model.device)
+            begin(network, train.blank(model.device).inputs)
+            optimizer = accelerator.prepare(make_optimizer(model, config))
+        else:
+            network, optimizer = accelerator.prepare(network, make_optimizer(model, config))
         batches = EpochBatches(
             len(train),
             config.batch_size,
@@ -154,14 +161,15 @@ class _Loop:
                     self._end_step(started)
                     interrupt.check()
             self._require_finite()
-            report = run_evaluation(
-                state.answering,
-                self._val,
-                batch_size=state.config.batch_size,
-                workers=self._workers,
-                precision=self._precision,
-                check=interrupt.check,
-            )
+            with undivided(self._update.network):
+                report = run_evaluation(
+                    state.answering,
+                    self._val,
+                    batch_size=state.config.batch_size,
+                    workers=self._workers,
+                    precision=self._precision,
+                    check=interrupt.check,
+                )
         except KeyboardInterrupt:
             if not interrupt.forced:
                 self._require_finite()
@@ -279,10 +287,13 @@ def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Acc
 
     Raises:
         ConfigError: accelerate chose another device.
+        RunError: it counts other processes than have met.
     """
     AcceleratorState._reset_state(reset_partial_state=distributed.size() == 1)  # it remembers an earlier run's device
     mixed = "no" if precision == "fp32" else precision
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
     if accelerator.device.type != device.type:
         raise ConfigError(f"accelerate chose {accelerator.device.type} where {device.type} was asked for")
+    if accelerator.num_processes != distributed.size():
+        raise RunError(f"accelerate counts {accelerator.num_processes} processes where {distributed.size()} have met")
     return accelerator

@@ -57,13 +57,16 @@ class Update:
         network: to train, as `accelerator.prepare` returns it.
         state: of the run.
         objective: the loss.
+
+    Attributes:
+        network: as it was given.
     """
 
     def __init__(
         self, accelerator: Accelerator, network: nn.Module, state: TrainingState, objective: Objective
     ) -> None:
         self._accelerator = accelerator
-        self._network = network
+        self.network = network
         self._state = state
         self._objective = objective
         self._not_finite = torch.tensor(_NONE, device=state.model.device)
@@ -89,9 +92,9 @@ class Update:
             self._backward(blank, 0.0, last=last)
 
     def _backward(self, batch: Batch, share: float, *, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        with nullcontext() if last else self._accelerator.no_sync(self._network):
+        with nullcontext() if last else self._accelerator.no_sync(self.network):
             with self._accelerator.autocast():
-                loss, figures = self._objective(self._network, batch)
+                loss, figures = self._objective(self.network, batch)
             self._accelerator.backward(loss * share)
         return loss, figures
 
