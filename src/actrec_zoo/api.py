@@ -35,6 +35,7 @@ from actrec_zoo.hub import store
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
+from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import with_features
@@ -175,6 +176,7 @@ def evaluate(
     out: str | Path | None = None,
     weights: str = "auto",
     batch_size: int = 16,
+    precision: str = "fp32",
     workers: int | None = None,
     device: str = "auto",
     track: Track[Any] = no_progress,
@@ -192,6 +194,7 @@ def evaluate(
             nothing is written for a loaded model without it.
         weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
         batch_size: clips at once; the result does not depend on it.
+        precision: that the network computes in: fp32, bf16, fp16, or auto, which is what `train` takes on the device.
         workers: decoding processes.
         device: auto, cpu, cuda or mps.
         track: shows the progress.
@@ -200,6 +203,7 @@ def evaluate(
         ActrecZooError: the model, the data or the splits do not fit.
     """
     target = resolve_device(device)
+    number_format = resolve_precision(precision, target)
     home = None if isinstance(model, VideoClassifier) or weights != "auto" else locate(model)
     classifier = model if isinstance(model, VideoClassifier) else load_to_answer(home or model, weights)
     folder = Path(out) if out else _home_of_results(model, home)
@@ -216,12 +220,13 @@ def evaluate(
         clips,
         batch_size=batch_size,
         workers=default_workers() if workers is None else workers,
+        precision=number_format,
         metrics=plugin_metrics(),
         track=track,
     )
     classifier.to(was_on)
     seen = None if home is None else count_seen(home, manifest, videos)
-    protocol = _protocol(classifier, data, split, seen)
+    protocol = _protocol(classifier, data, split, seen, number_format)
     result = report.to_dict(model=classifier.id, protocol=protocol, versions=library_versions())
     if folder is not None:
         write_json(folder / EVAL_FILE, result)
@@ -326,7 +331,9 @@ def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> 
     return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
 
 
-def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit, seen: int | None) -> dict[str, Any]:
+def _protocol(
+    model: VideoClassifier, data: str | Path, split: EvalSplit, seen: int | None, precision: Precision
+) -> dict[str, Any]:
     """What the figures were measured with."""
     return {
         "name": "video",
@@ -337,6 +344,7 @@ def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit, seen: 
         "video": "mean of the softmax of its clips",
         "top5": f"top-{min(5, len(model.labels))} of {len(model.labels)} classes",
         "crop": "center",
+        "precision": precision,
         **model.input.to_dict(),
     }
 

@@ -15,7 +15,7 @@ from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
 MACHINE_KEYS = frozenset(
-    {"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps", "trackers"}
+    {"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps", "trackers", "eval_batch_size"}
 )
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
@@ -40,6 +40,8 @@ class TrainConfig(BaseModel):
         epochs: passes over the training clips.
         patience: epochs without a better one after which training stops; None trains all epochs.
         batch_size: clips a step, over all parts and all processes.
+        eval_batch_size: clips at once where nothing trains: in validation, and when a frozen backbone gives its features;
+            None takes `batch_size`.
         accumulate: parts that a step is computed in, one after the other: less memory, the same step.
         optimizer: adam (weight decay in the gradient), adamw or sgd.
         lr: learning rate.
@@ -96,6 +98,7 @@ class TrainConfig(BaseModel):
     epochs: int = Field(30, ge=1)
     patience: int | None = Field(None, ge=1)
     batch_size: int = Field(16, ge=1)
+    eval_batch_size: int | None = Field(None, ge=1)
     accumulate: int = Field(1, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, ge=0)

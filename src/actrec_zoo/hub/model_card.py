@@ -26,6 +26,7 @@ _NOT_OF_THE_RECIPE = {
         "cache_features",
         "checkpoint_steps",
         "compile",
+        "eval_batch_size",
         "precision",
         "features_dtype",
         "feature_views",

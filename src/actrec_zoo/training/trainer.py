@@ -145,7 +145,7 @@ class _Loop:
             report = run_evaluation(
                 state.answering,
                 self._val,
-                batch_size=state.config.batch_size,
+                batch_size=state.config.eval_batch_size or state.config.batch_size,
                 workers=self._workers,
                 precision=self._precision,
                 check=interrupt.check,
