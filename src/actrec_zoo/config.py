@@ -40,7 +40,7 @@ class TrainConfig(BaseModel):
         epochs: passes over the training clips.
         patience: epochs without a better one after which training stops; None trains all epochs.
         batch_size: clips a step, over all parts and all processes.
-        eval_batch_size: clips at once where nothing trains: in validation, and when a frozen backbone gives its features;
+        eval_batch_size: clips at once where nothing trains: in validation, and when a frozen backbone gives features;
             None takes `batch_size`.
         accumulate: parts that a step is computed in, one after the other: less memory, the same step.
         optimizer: adam (weight decay in the gradient), adamw or sgd.

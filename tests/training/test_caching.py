@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from actrec_zoo_plugins.tiny.model import TinyConv3d
 from safetensors.torch import load_file
 from torch import nn
 
@@ -19,6 +18,7 @@ from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from actrec_zoo.training.caching import describe_backbone
+from actrec_zoo_plugins.tiny.model import TinyConv3d
 from tests.conftest import moving_square, write_frames
 
 FROZEN: dict[str, Any] = {
