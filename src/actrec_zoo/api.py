@@ -35,18 +35,29 @@ from actrec_zoo.hub import store
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
+from actrec_zoo.memory import shortages_named
 from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.training.batch_size import choose_batch_size
 from actrec_zoo.training.caching import with_features
 from actrec_zoo.training.checkpoint import Checkpoints, load_model
 from actrec_zoo.training.curves import Curves
+from actrec_zoo.training.memory_format import arrange, wants_channels_last
+from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
+from actrec_zoo.training.recompute import recompute_blocks
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
 
+_LESS_MEMORY = (
+    "What takes less: --set accumulate=2 (the same step in parts), --set checkpoint_activations=true (the same result, "
+    "slower), a smaller --batch-size, --set precision=bf16; for validation and frozen parts --set eval_batch_size=1. "
+    "A checkpoint that was written is kept: --resume goes on from it, with another checkpoint_activations or "
+    "eval_batch_size too."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -146,10 +157,15 @@ def _train(
     continued = folder.last_checkpoint if folder.has_checkpoint and not folder.fresh else None
     classifier = initial_model(registered, resolved.config, manifest.classes, continued).to(device)
     clips = clip_datasets(resolved.config, classifier.input, manifest, splits)
+    arrange(classifier.net, channels_last=wants_channels_last(resolved.config, device))
+    if resolved.config.checkpoint_activations:
+        recompute_blocks(classifier)
+    resolved = _with_batch_size(resolved, classifier, clips[0], objective)
     with (
         folder.guard(),
         _interruptible(folder, resolved.config),
         worker_deaths_named(),
+        shortages_named("train", _LESS_MEMORY),
         cpu_threads(resolved.config.threads),
         tracking or nullcontext(),
     ):
@@ -215,15 +231,16 @@ def evaluate(
     manifest, videos = part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
     was_on = classifier.device
     clips = ClipDataset(manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input))
-    report = run_evaluation(
-        classifier.to(target),
-        clips,
-        batch_size=batch_size,
-        workers=default_workers() if workers is None else workers,
-        precision=number_format,
-        metrics=plugin_metrics(),
-        track=track,
-    )
+    with shortages_named("evaluate", "Fewer clips at once take less: a smaller --batch-size, or --precision bf16."):
+        report = run_evaluation(
+            classifier.to(target),
+            clips,
+            batch_size=batch_size,
+            workers=default_workers() if workers is None else workers,
+            precision=number_format,
+            metrics=plugin_metrics(),
+            track=track,
+        )
     classifier.to(was_on)
     seen = None if home is None else count_seen(home, manifest, videos)
     protocol = _protocol(classifier, data, split, seen, number_format)
@@ -256,6 +273,9 @@ def _resolve(
         Layer("flag", {**flags, "model": model.id, "data": str(data)}),
     ]
     resolved = resolve(model.spec, layers)
+    if own and resolved.config.batch_size == "auto":  # it was chosen when the run began
+        chosen = {"batch_size": own[0].values.get("batch_size", "auto")}
+        resolved = Resolved(resolved.config.model_copy(update=chosen), {**resolved.origins, "batch_size": "run"})
     if own:
         refuse_changes(own[0], resolved)
     return resolved
@@ -266,6 +286,15 @@ def _with_workers(resolved: Resolved) -> Resolved:
     if resolved.config.workers is not None:
         return resolved
     return dataclasses.replace(resolved, config=resolved.config.model_copy(update={"workers": default_workers()}))
+
+
+def _with_batch_size(resolved: Resolved, model: VideoClassifier, clips: ClipDataset, objective: Objective) -> Resolved:
+    """The number of clips a step where it is to be found out; run.json keeps it for a resumed run."""
+    if resolved.config.batch_size != "auto":
+        return resolved
+    number = choose_batch_size(model, clips, resolved.config, objective)
+    config = resolved.config.model_copy(update={"batch_size": number})
+    return Resolved(config, {**resolved.origins, "batch_size": "auto"})
 
 
 def check_network(model: RegisteredModel, config: TrainConfig) -> None:

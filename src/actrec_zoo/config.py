@@ -15,7 +15,10 @@ from actrec_zoo.errors import ConfigError, did_you_mean
 from actrec_zoo.spec import InputSpec, ModelSpec
 
 MACHINE_KEYS = frozenset(
-    {"data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps", "trackers", "eval_batch_size"}
+    {
+        *("data", "data_format", "splits", "device", "workers", "profile", "checkpoint_steps", "trackers"),
+        *("eval_batch_size", "checkpoint_activations"),
+    }
 )
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
 
@@ -39,7 +42,8 @@ class TrainConfig(BaseModel):
         trainable: patterns over parameter names, or `@group`; None takes the model's.
         epochs: passes over the training clips.
         patience: epochs without a better one after which training stops; None trains all epochs.
-        batch_size: clips a step, over all parts and all processes.
+        batch_size: clips a step, over all parts and all processes; `auto` is the largest power of two (a part and a
+            process) that fits in memory, and a run notes the number.
         eval_batch_size: clips at once where nothing trains: in validation, and when a frozen backbone gives features;
             None takes `batch_size`.
         accumulate: parts that a step is computed in, one after the other: less memory, the same step.
@@ -74,6 +78,10 @@ class TrainConfig(BaseModel):
         device: auto, cpu, cuda or mps.
         workers: decoding processes; None takes one a core but one, at most 8.
         precision: fp32, bf16 or fp16 (mixed); `auto` is bf16 on a GPU that has it, fp16 on an older one, else fp32.
+        channels_last: whether weights of convolutions lie in memory with their channels last; `auto` does so where a
+            GPU computes in half precision.
+        checkpoint_activations: compute the blocks of the backbone again in the backward pass instead of keeping what
+            is in them: less memory, a slower step, the same result.
         compile: let torch.compile make the network faster, which takes minutes at the start.
         checkpoint_steps: steps from one checkpoint to the next within an epoch; None saves after epochs alone.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
@@ -97,7 +105,7 @@ class TrainConfig(BaseModel):
     trainable: tuple[str, ...] | None = None
     epochs: int = Field(30, ge=1)
     patience: int | None = Field(None, ge=1)
-    batch_size: int = Field(16, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 16
     eval_batch_size: int | None = Field(None, ge=1)
     accumulate: int = Field(1, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
@@ -129,11 +137,24 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int | None = Field(None, ge=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: Literal["auto", "on", "off"] = "auto"
+    checkpoint_activations: bool = False
     compile: bool = False
     checkpoint_steps: int | None = Field(None, ge=1)
     threads: int | None = Field(None, ge=1)
     profile: bool = False
     trackers: tuple[TrackerName, ...] = ()
+
+    @property
+    def step_size(self) -> int:
+        """Clips a step, once it is known.
+
+        Raises:
+            ConfigError: `batch_size` is `auto`, and nothing has chosen a number.
+        """
+        if self.batch_size == "auto":
+            raise ConfigError("batch_size=auto is chosen by `train` alone: give a number")
+        return self.batch_size
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, fps, size, views and way of sampling."""

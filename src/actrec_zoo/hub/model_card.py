@@ -24,6 +24,8 @@ _NOT_OF_THE_RECIPE = {
     *(
         "accumulate",
         "cache_features",
+        "channels_last",
+        "checkpoint_activations",
         "checkpoint_steps",
         "compile",
         "eval_batch_size",

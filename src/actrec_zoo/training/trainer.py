@@ -85,7 +85,7 @@ class SupervisedTrainer:
         if config.compile:
             model.net.compile()
         network, optimizer = accelerator.prepare(TrainedNetwork(model, train), make_optimizer(model, config))
-        batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed, parts=config.accumulate)
+        batches = EpochBatches(len(train), config.step_size, shuffle=True, seed=config.seed, parts=config.accumulate)
         state = TrainingState(model, optimizer, config, Running(model.device), steps=batches.steps)
         state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
@@ -145,7 +145,7 @@ class _Loop:
             report = run_evaluation(
                 state.answering,
                 self._val,
-                batch_size=state.config.eval_batch_size or state.config.batch_size,
+                batch_size=state.config.eval_batch_size or state.config.step_size,
                 workers=self._workers,
                 precision=self._precision,
                 check=interrupt.check,

@@ -21,6 +21,7 @@ from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.files import read_json, require_folder, write_json, write_text
 from actrec_zoo.loading import check_first_weights
+from actrec_zoo.memory import shortages_named
 from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
@@ -92,7 +93,7 @@ def tune(
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
     done = search.begin(resume)
-    with worker_deaths_named():
+    with worker_deaths_named(), shortages_named("tune", "Fewer clips at once take less: --set eval_batch_size=1."):
         search.prepare(track)
     with cpu_threads(resolved.config.threads):
         found = search.run(done, trials, seconds, told)
