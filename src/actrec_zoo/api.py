@@ -46,6 +46,7 @@ from actrec_zoo.training.curves import Curves
 from actrec_zoo.training.memory_format import arrange, wants_channels_last
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
+from actrec_zoo.training.profile_files import ProfileFiles
 from actrec_zoo.training.recompute import recompute_blocks
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback
@@ -171,7 +172,8 @@ def _train(
     ):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
-        watching = [Curves(folder.curves), tracking] if tracking else []
+        profile = [ProfileFiles(folder.path)] if resolved.config.profile else []
+        watching = [Curves(folder.curves), tracking, *profile] if tracking else []
         own = [Checkpoints(folder.path, resume=not folder.fresh), *watching]
         told = [*own, *callbacks, *plugin_callbacks(resolved.config)]
         fit_on = distributed.first_before_others(lambda: with_features(resolved.config, classifier, clips, track))

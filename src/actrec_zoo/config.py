@@ -86,7 +86,7 @@ class TrainConfig(BaseModel):
         checkpoint_steps: steps from one checkpoint to the next within an epoch; None saves after epochs alone.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
-        profile: measure how long training waits for data.
+        profile: measure where the time of a step goes, and write a trace of some steps.
         trackers: experiment trackers that are told settings and figures.
     """
 

@@ -72,7 +72,9 @@ def test_with_a_trained_stem_frozen_weights_pass_the_gradient_on_and_have_none()
     assert with_gradient == named(model)
     assert "net.backbone.stem.0.weight" in with_gradient and "net.backbone.layer2.0.conv1.0.weight" not in with_gradient
     assert kept
-    frozen = [module for module in model.modules() if isinstance(module, nn.BatchNorm3d) and not module.weight.requires_grad]
+    frozen = [
+        module for module in model.modules() if isinstance(module, nn.BatchNorm3d) and not module.weight.requires_grad
+    ]
     assert frozen and not any(module.training for module in frozen)
 
 

@@ -42,9 +42,7 @@ def test_auto_is_for_matrix_units() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-def test_a_run_in_another_order_trains_alike_and_resumes_exactly(
-    squares: Path, tmp_path: Path, optimizer: str
-) -> None:
+def test_a_run_in_another_order_trains_alike_and_resumes_exactly(squares: Path, tmp_path: Path, optimizer: str) -> None:
     settings = TINY | {"epochs": 2, "optimizer": optimizer}
     first, last = (
         actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / order, channels_last=order, **settings)

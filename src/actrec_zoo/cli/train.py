@@ -49,7 +49,7 @@ def _number_or_word(context: click.Context, parameter: click.Parameter, value: s
 @click.option("--seed", type=int)
 @click.option("--device", metavar="auto|cpu|cuda|mps")
 @click.option("--workers", type=int, help="Decoding processes.")
-@click.option("--profile", is_flag=True, default=None, help="Print the share of time that was waited for data.")
+@click.option("--profile", is_flag=True, default=None, help="Measure where a step's time goes; write a trace.")
 @click.option(
     "--track",
     "trackers",

@@ -30,7 +30,7 @@ def recompute_blocks(model: VideoClassifier) -> None:
         raise ConfigError(f"checkpoint_activations: {model.id} has no repeated blocks, so it would save nothing")
     for block in found:
         if not isinstance(block.__dict__.get("forward"), _Recomputed):
-            block.forward = _Recomputed(block)  # type: ignore[method-assign, assignment]
+            block.forward = _Recomputed(block)
 
 
 def keep_activations(model: nn.Module) -> None:

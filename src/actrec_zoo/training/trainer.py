@@ -24,8 +24,10 @@ from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.optimizers import make_optimizer
 from actrec_zoo.training.parameters import set_training_mode
 from actrec_zoo.training.profile import DataWait
+from actrec_zoo.training.rehearsal import count_step_flops
 from actrec_zoo.training.schedule import lr_factor
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
+from actrec_zoo.training.step_profile import StepProfile
 from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
 
 _FAILURES_ALWAYS_ALLOWED = 3
@@ -92,6 +94,8 @@ class SupervisedTrainer:
         told = Callbacks(callbacks)
         with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
             told.on_start(state)
+            if config.profile and distributed.is_first():
+                state.profile = _make_profile(state, train, objective, precision)
             update = Update(accelerator, network, state, objective)
             loop = _Loop(state, train, val, batches, update, precision, told)
             for failure in (*train.failures, *val.failures):
@@ -135,7 +139,8 @@ class _Loop:
         self._batches.start(state.epoch, state.step)
         set_training_mode(state.model)
         try:
-            parts = self._loader if state.wait is None else state.wait.over(self._loader)
+            asked = self._loader if state.profile is None else state.profile.over(self._loader)
+            parts = asked if state.wait is None else state.wait.over(asked)
             for batch, part in zip(parts, itertools.cycle(range(self._batches.parts)), strict=False):
                 self._take(batch, part)
                 if part == self._batches.parts - 1:
@@ -202,7 +207,10 @@ class _Loop:
         if not len(batch):
             self._update.add_nothing(self._train.blank(device), last=last)
             return
-        on_device = self._train.augment(batch.to(device))
+        with state.part("host to device"):
+            on_device = batch.to(device)
+        with state.part("augmentation"):
+            on_device = self._train.augment(on_device)
         number = part * distributed.size() + distributed.rank()
         torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step, number)))
         self._update.add(on_device, of=self._batches.size(state.step), last=last)
@@ -210,7 +218,10 @@ class _Loop:
     def _end_step(self, started: float) -> None:
         state, every = self._state, self._state.config.checkpoint_steps
         self._set_lr()
-        self._update.apply()
+        with state.part("optimiser"):
+            self._update.apply()
+        if state.profile is not None:
+            state.profile.end_step(self._batches.size(state.step) / distributed.size())
         state.step += 1
         state.seconds = time.perf_counter() - started
         if state.model.device.type == "cpu" or state.step % _STEPS_UNCHECKED == 0:
@@ -251,6 +262,18 @@ class _Loop:
         state.epoch, state.step, state.seconds = state.epoch + 1, 0, 0.0
         state.running = Running(state.model.device)
         self._callbacks.on_epoch_end(state)
+
+
+def _make_profile(state: TrainingState, train: TrainingData, objective: Objective, precision: Precision) -> StepProfile:
+    def flops() -> int | None:
+        try:
+            return count_step_flops(state.model, train, state.config, objective)
+        except RunError:
+            return None
+
+    left = (state.config.epochs - state.epoch) * state.steps - state.step
+    inputs = "features" if isinstance(train, FeatureDataset) else "clips"
+    return StepProfile(state.model.device, precision, left, inputs, flops)
 
 
 def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Accelerator:
