@@ -103,7 +103,7 @@ def _act(
     return Rehearsal(live.peak + average, int(counter.get_total_flops()))
 
 
-class _LiveBytes(TorchDispatchMode):
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Bytes of the storages that operations within make, from when they are made until nothing holds them.
 
     Attributes:
@@ -112,7 +112,7 @@ class _LiveBytes(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = 0
         self.peak = 0
         self._known: set[int] = set()
