@@ -37,12 +37,19 @@ from actrec_zoo.hub import store
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
+from actrec_zoo.memory import shortages_named
+from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
+from actrec_zoo.training.batch_size import choose_batch_size
 from actrec_zoo.training.caching import with_features
 from actrec_zoo.training.checkpoint import Checkpoints, find_checkpoint, load_model
 from actrec_zoo.training.curves import Curves
+from actrec_zoo.training.memory_format import arrange, wants_channels_last
+from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
+from actrec_zoo.training.profile_files import ProfileFiles
+from actrec_zoo.training.recompute import recompute_blocks
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback, InterruptBetweenSteps, terminated_like_interrupted
 from actrec_zoo.training.tracking import Tracking
@@ -51,6 +58,12 @@ from actrec_zoo.training.trainer import TrainResult
 _OF_A_PROCESS = frozenset({"data", "splits", "workers"})
 """Settings that may differ between the processes of a run."""
 
+_LESS_MEMORY = (
+    "What takes less: --set accumulate=2 (the same step in parts), --set checkpoint_activations=true (the same result, "
+    "slower), a smaller --batch-size, --set precision=bf16; for validation and frozen parts --set eval_batch_size=1. "
+    "A checkpoint that was written is kept: --resume goes on from it, with another checkpoint_activations or "
+    "eval_batch_size too."
+)
 _log = logging.getLogger(__name__)
 
 
@@ -163,16 +176,22 @@ def _train(
     )
     clips = distributed.together(lambda: clip_datasets(resolved.config, classifier.input, manifest, splits))
     _require_same_clips(resolved.config.data, clips)
+    arrange(classifier.net, channels_last=wants_channels_last(resolved.config, device))
+    if resolved.config.checkpoint_activations:
+        distributed.together(lambda: recompute_blocks(classifier))
+    resolved = _with_batch_size(resolved, classifier, clips[0], objective)
     with (
         folder.guard(),
         _interruptible(folder, resolved.config),
         worker_deaths_named(),
+        shortages_named("train", _LESS_MEMORY),
         cpu_threads(resolved.config.threads),
         tracking or nullcontext(),
     ):
         plugin = {"distribution": registered.plugin.distribution, "version": registered.plugin.version}
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
-        watching = [Curves(folder.curves), tracking] if tracking else []
+        profile = [ProfileFiles(folder.path)] if resolved.config.profile else []
+        watching = [Curves(folder.curves), tracking, *profile] if tracking else []
         own = [Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints), *watching]
         told = [*own, *callbacks, *distributed.together(lambda: plugin_callbacks(resolved.config))]
         fit_on = with_features(resolved.config, classifier, clips, track)
@@ -193,6 +212,7 @@ def evaluate(
     out: str | Path | None = None,
     weights: str = "auto",
     batch_size: int = 16,
+    precision: str = "fp32",
     workers: int | None = None,
     device: str = "auto",
     track: Track[Any] = no_progress,
@@ -210,6 +230,7 @@ def evaluate(
             nothing is written for a loaded model without it.
         weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
         batch_size: clips at once; the result does not depend on it.
+        precision: that the network computes in: fp32, bf16, fp16, or auto, which is what `train` takes on the device.
         workers: decoding processes.
         device: auto, cpu, cuda or mps.
         track: shows the progress.
@@ -220,6 +241,7 @@ def evaluate(
     distributed.join()
     with distributed.losses_named():
         target = distributed.together(lambda: resolve_device(device))
+        number_format = distributed.together(lambda: resolve_precision(precision, target))
         home, classifier, folder = distributed.first_before_others(lambda: _to_evaluate(model, weights, out))
         manifest, videos = distributed.first_before_others(
             lambda: _evaluated(classifier, data, data_format, classes, split, splits, home, track)
@@ -229,17 +251,19 @@ def evaluate(
             manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input)
         )
         _require_same_clips(data, [clips])
-        report = run_evaluation(
-            classifier.to(target),
-            clips,
-            batch_size=batch_size,
-            workers=default_workers() if workers is None else workers,
-            metrics=plugin_metrics(),
-            track=track,
-        )
+        with shortages_named("evaluate", "Fewer clips at once take less: a smaller --batch-size, or --precision bf16."):
+            report = run_evaluation(
+                classifier.to(target),
+                clips,
+                batch_size=batch_size,
+                workers=default_workers() if workers is None else workers,
+                precision=number_format,
+                metrics=plugin_metrics(),
+                track=track,
+            )
         classifier.to(was_on)
         seen = None if home is None else distributed.from_first(lambda: count_seen(home, manifest, videos))
-        protocol = _protocol(classifier, data, split, seen)
+        protocol = _protocol(classifier, data, split, seen, number_format)
         result = report.to_dict(model=classifier.id, protocol=protocol, versions=library_versions())
         if folder is not None:
             distributed.from_first(lambda: _write_report(folder, report, result))
@@ -321,6 +345,9 @@ def _resolve(
         Layer("flag", {**flags, "model": model.id, "data": str(data)}),
     ]
     resolved = resolve(model.spec, layers)
+    if own and resolved.config.batch_size == "auto":  # it was chosen when the run began
+        chosen = {"batch_size": own[0].values.get("batch_size", "auto")}
+        resolved = Resolved(resolved.config.model_copy(update=chosen), {**resolved.origins, "batch_size": "run"})
     if own:
         refuse_changes(own[0], resolved)
     return resolved
@@ -331,6 +358,15 @@ def _with_workers(resolved: Resolved) -> Resolved:
     if resolved.config.workers is not None:
         return resolved
     return dataclasses.replace(resolved, config=resolved.config.model_copy(update={"workers": default_workers()}))
+
+
+def _with_batch_size(resolved: Resolved, model: VideoClassifier, clips: ClipDataset, objective: Objective) -> Resolved:
+    """The number of clips a step where it is to be found out; run.json keeps it for a resumed run."""
+    if resolved.config.batch_size != "auto":
+        return resolved
+    number = choose_batch_size(model, clips, resolved.config, objective)
+    config = resolved.config.model_copy(update={"batch_size": number})
+    return Resolved(config, {**resolved.origins, "batch_size": "auto"})
 
 
 def check_network(model: RegisteredModel, config: TrainConfig) -> None:
@@ -398,7 +434,9 @@ def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> 
     return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
 
 
-def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit, seen: int | None) -> dict[str, Any]:
+def _protocol(
+    model: VideoClassifier, data: str | Path, split: EvalSplit, seen: int | None, precision: Precision
+) -> dict[str, Any]:
     """What the figures were measured with."""
     return {
         "name": "video",
@@ -409,6 +447,7 @@ def _protocol(model: VideoClassifier, data: str | Path, split: EvalSplit, seen: 
         "video": "mean of the softmax of its clips",
         "top5": f"top-{min(5, len(model.labels))} of {len(model.labels)} classes",
         "crop": "center",
+        "precision": precision,
         **model.input.to_dict(),
     }
 

@@ -18,6 +18,7 @@ from actrec_zoo.data.rates import video_rate
 from actrec_zoo.data.sampling import ClipSampler
 from actrec_zoo.data.transforms import ClipTransform, normalize
 from actrec_zoo.errors import DataError
+from actrec_zoo.memory import shortages_named
 from actrec_zoo.spec import InputSpec, ModelSpec
 
 Video = str | Path | NDArray[np.uint8] | Tensor
@@ -77,6 +78,7 @@ class VideoClassifier(nn.Module):
         """Resized and cropped clips uint8[B, T, 3, S, S] to normalised float32[B, 3, T, S, S]."""
         return normalize(clips, self.input)
 
+    @shortages_named("predict", "Where other work fills a GPU, --device cpu may do.")
     @torch.inference_mode()
     def predict(self, video: Video, top_k: int = 5) -> list[tuple[str, float]]:
         """The most probable labels of one video, with their probabilities, best first.

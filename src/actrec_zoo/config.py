@@ -16,16 +16,8 @@ from actrec_zoo.spec import InputSpec, ModelSpec
 
 MACHINE_KEYS = frozenset(
     {
-        "data",
-        "data_format",
-        "splits",
-        "device",
-        "workers",
-        "parallel",
-        "profile",
-        "checkpoint_steps",
-        "keep_checkpoints",
-        "trackers",
+        *("data", "data_format", "splits", "device", "workers", "parallel", "profile", "trackers"),
+        *("checkpoint_steps", "keep_checkpoints", "eval_batch_size", "checkpoint_activations"),
     }
 )
 """Settings that say where a run happens, not what it computes: a resumed run may change them."""
@@ -51,7 +43,10 @@ class TrainConfig(BaseModel):
         trainable: patterns over parameter names, or `@group`; None takes the model's.
         epochs: passes over the training clips.
         patience: epochs without a better one after which training stops; None trains all epochs.
-        batch_size: clips a step, over all parts and all processes.
+        batch_size: clips a step, over all parts and all processes; `auto` is the largest power of two (a part and a
+            process) that fits in memory, and a run notes the number.
+        eval_batch_size: clips at once where nothing trains: in validation, and when a frozen backbone gives features;
+            None takes `batch_size`.
         accumulate: parts that a step is computed in, one after the other: less memory, the same step.
         optimizer: adam (weight decay in the gradient), adamw or sgd.
         lr: learning rate.
@@ -99,6 +94,10 @@ class TrainConfig(BaseModel):
         device: auto, cpu, cuda or mps.
         workers: decoding processes; None takes one a core but one, at most 8.
         precision: fp32, bf16 or fp16 (mixed); `auto` is bf16 on a GPU that has it, fp16 on an older one, else fp32.
+        channels_last: whether weights of convolutions lie in memory with their channels last; `auto` does so where a
+            GPU computes in half precision.
+        checkpoint_activations: compute the blocks of the backbone again in the backward pass instead of keeping what
+            is in them: less memory, a slower step, the same result.
         compile: let torch.compile make the network faster, which takes minutes at the start.
         parallel: what several processes do: ddp, each holds the whole model; fsdp, they divide weights, gradients and
             the optimizer's state among themselves. One process ignores it.
@@ -106,7 +105,7 @@ class TrainConfig(BaseModel):
         keep_checkpoints: epochs of which the state is kept, the last ones.
         threads: that one operation may use on the CPU; None leaves it to torch (one a core). Networks of many small
             operations are faster with one, by far where other programs run.
-        profile: measure how long training waits for data.
+        profile: measure where the time of a step goes, and write a trace of some steps.
         trackers: experiment trackers that are told settings and figures.
     """
 
@@ -125,7 +124,8 @@ class TrainConfig(BaseModel):
     trainable: tuple[str, ...] | None = None
     epochs: int = Field(30, ge=1)
     patience: int | None = Field(None, ge=1)
-    batch_size: int = Field(16, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = 16
+    eval_batch_size: int | None = Field(None, ge=1)
     accumulate: int = Field(1, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     lr: float = Field(1e-3, ge=0)
@@ -169,6 +169,8 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     workers: int | None = Field(None, ge=0)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: Literal["auto", "on", "off"] = "auto"
+    checkpoint_activations: bool = False
     compile: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
     checkpoint_steps: int | None = Field(None, ge=1)
@@ -186,6 +188,17 @@ class TrainConfig(BaseModel):
             if getattr(self, name) > self.lr:
                 raise ValueError(f"{name}={getattr(self, name)} is above lr={self.lr}")
         return self
+
+    @property
+    def step_size(self) -> int:
+        """Clips a step, once it is known.
+
+        Raises:
+            ConfigError: `batch_size` is `auto`, and nothing has chosen a number.
+        """
+        if self.batch_size == "auto":
+            raise ConfigError("batch_size=auto is chosen by `train` alone: give a number")
+        return self.batch_size
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, fps, size, views and way of sampling."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 import actrec_zoo
 from actrec_zoo.api import FinishedRun
@@ -17,6 +18,7 @@ from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from actrec_zoo.training.caching import describe_backbone
+from actrec_zoo_plugins.tiny.model import TinyConv3d
 from tests.conftest import moving_square, write_frames
 
 FROZEN: dict[str, Any] = {
@@ -125,6 +127,25 @@ def test_models_that_differ_in_the_head_alone_share_features() -> None:
     assert described("r3d_attn8") != described("r3d_attn8", grid=(1, 2, 2))
     assert described("r3d_attn8")["options"] == described("r3d_attn8", layers=0)["options"]
     assert described("r3d_attn8") != described("r3d_attn8", layers=0), "other features, as the modules show"
+
+
+def test_a_run_in_bf16_computes_its_features_in_bf16_and_shares_none_with_fp32(train: Any) -> None:
+    cached, live = (train(cache_features=on, precision="bf16") for on in ("on", "off"))
+    for one, other in zip(cached.result.history, live.result.history, strict=True):
+        assert one.train_loss == pytest.approx(other.train_loss, rel=1e-5)
+    exact = train(cache_features="on", precision="fp32")
+    assert exact.result.history[0].train_loss != cached.result.history[0].train_loss
+    assert len(list(kept_features(features_folder()))) == 2 * len(("train", "val"))
+
+
+def test_the_backbone_takes_as_many_clips_at_once_as_validation_does(train: Any) -> None:
+    taken: list[int] = []
+    hook = nn.modules.module.register_module_forward_pre_hook(
+        lambda module, inputs: taken.append(len(inputs[0])) if isinstance(module, TinyConv3d) else None
+    )
+    with hook:
+        train(cache_features="off", eval_batch_size=3, epochs=1, trainable=("*",))
+    assert max(taken) == 4 and 3 in taken, taken
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

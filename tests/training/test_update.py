@@ -106,6 +106,18 @@ def test_mixed_precision_trains_the_same_model_a_little_less_exactly(squares: Pa
     assert not (tmp_path / "fp16").exists()
 
 
+def test_an_evaluation_says_what_it_was_computed_in(squares: Path, tmp_path: Path) -> None:
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    exact, mixed = (
+        actrec_zoo.evaluate(run.path, squares, split="val", workers=0, device="cpu", **settings)
+        for settings in ({}, {"precision": "bf16"})
+    )
+    assert (exact["protocol"]["precision"], mixed["protocol"]["precision"]) == ("fp32", "bf16")
+    first, second = exact["video"]["loss"], mixed["video"]["loss"]
+    assert first != second and first == pytest.approx(second, rel=0.02)
+    assert exact["video"]["loss"] == pytest.approx(run.result.best.val_loss, abs=1e-6)
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.slow
 def test_a_compiled_network_trains_to_the_same_weights(squares: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from actrec_zoo.cli.options import classes, data_format
 @click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
 @click.option("--weights", default="auto", metavar="SOURCE", help="auto (trained ones), or pretrained (upstream's).")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--precision", default="fp32", show_default=True, metavar="auto|fp32|bf16|fp16")
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")
 @click.option("--json", "as_json", is_flag=True, help="Print eval.json instead of tables.")

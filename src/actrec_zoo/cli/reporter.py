@@ -34,6 +34,7 @@ class Reporter(Callback):
         self._seconds = seconds if seconds is not None else _SECONDS_A_LOOK if self._bars else _SECONDS_A_LINE
         self._looked = time.monotonic()
         self._task: TaskID | None = None
+        self._told_profile = False
 
     def on_start(self, state: TrainingState) -> None:
         """Say what trains, and where a resumed run goes on."""
@@ -54,6 +55,7 @@ class Reporter(Callback):
             self._task = self._display.add_task(_epoch(state), state.steps)
         progress = self._display.progress
         progress.update(self._task, completed=state.step)
+        self._tell_profile(state)
         if time.monotonic() - self._looked < self._seconds:
             return
         told = _figures(look(state), state.wait)
@@ -81,8 +83,15 @@ class Reporter(Callback):
         )
         if state.config.profile and state.wait is not None:
             _report_wait(state.wait)
+        self._tell_profile(state)
         if state.done and state.epoch < state.config.epochs:
             click.echo(_all_done(state))
+
+    def _tell_profile(self, state: TrainingState) -> None:
+        """The profile's summary, once it is there."""
+        if state.profile is not None and state.profile.summary is not None and not self._told_profile:
+            click.echo(state.profile.summary.text(), nl=False)
+            self._told_profile = True
 
 
 def _processes() -> str:

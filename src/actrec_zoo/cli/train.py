@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from actrec_zoo.api import FinishedRun
 
 
+def _number_or_word(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    """A number as such; what is none is left for the settings to judge."""
+    return int(value) if value is not None and value.isdecimal() else value
+
+
 @click.command("train")
 @click.argument("model")
 @click.option("--data", required=True, metavar="DATA", help="Folder with a folder a class, CSV file, or hf:org/name.")
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--allow-leak", is_flag=True, default=None, help="Train though the splits share a video or a group.")
 @click.option("--out", metavar="RUN", help="Folder of the run; runs/MODEL without it.")
 @click.option("--epochs", type=int)
-@click.option("--batch-size", type=int)
+@click.option("--batch-size", metavar="N|auto", callback=_number_or_word, help="Clips a step; auto: what memory holds.")
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--frames", type=int, help="Frames a clip.")
 @click.option("--size", type=int, help="Input side in pixels.")
@@ -44,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int)
 @click.option("--device", metavar="auto|cpu|cuda|mps")
 @click.option("--workers", type=int, help="Decoding processes.")
-@click.option("--profile", is_flag=True, default=None, help="Print the share of time that was waited for data.")
+@click.option("--profile", is_flag=True, default=None, help="Measure where a step's time goes; write a trace.")
 @click.option(
     "--track",
     "trackers",

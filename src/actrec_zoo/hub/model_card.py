@@ -24,10 +24,13 @@ _NOT_OF_THE_RECIPE = {
     *(
         "accumulate",
         "cache_features",
+        "channels_last",
+        "checkpoint_activations",
         "checkpoint_steps",
         "keep_checkpoints",
         "compile",
         "parallel",
+        "eval_batch_size",
         "precision",
         "features_dtype",
         "feature_views",

@@ -12,7 +12,7 @@ from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.runs.record import RUN, RunRecord, read_run
 
 PARTS = ("train", "val", "test")
-_PROTOCOL = ("name", "data", "split", "clip", "video", "crop", "sampling", "views", "fps")
+_PROTOCOL = ("name", "data", "split", "clip", "video", "crop", "precision", "sampling", "views", "fps")
 """What decides whether figures of an evaluation can be compared; frames and size belong to the model."""
 
 Videos = frozenset[tuple[str, str]]

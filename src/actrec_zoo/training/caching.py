@@ -21,6 +21,7 @@ from actrec_zoo.data.fingerprint import fingerprints
 from actrec_zoo.data.probe import Track
 from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.evaluation.inference import TrainingData
+from actrec_zoo.precision import autocast, resolve_precision
 from actrec_zoo.training.parameters import is_of_head, set_training_mode
 
 _FORMAT = 2
@@ -81,20 +82,23 @@ def obstacle_to_caching(config: TrainConfig, model: VideoClassifier, clips: Clip
 def _features(
     config: TrainConfig, model: VideoClassifier, clips: tuple[ClipDataset, ClipDataset], track: Track[Any]
 ) -> tuple[FeatureDataset, FeatureDataset]:
+    precision = resolve_precision(config.precision, model.device)
+
     @torch.inference_mode()
     def compute(inputs: Tensor) -> Tensor:
-        return model.forward_features(model.preprocess(inputs))
+        with autocast(model.device, precision):
+            return model.forward_features(model.preprocess(inputs))
 
     set_training_mode(model)
     extraction = Extraction(
         compute,
-        batch_size=config.batch_size,
+        batch_size=config.eval_batch_size or config.step_size,
         device=model.device,
         dtype=getattr(torch, config.features_dtype),
         workers=config.workers or 0,
         track=track,
     )
-    backbone = {**describe_backbone(model), "dtype": config.features_dtype}
+    backbone = {**describe_backbone(model), "dtype": config.features_dtype, "precision": precision}
     views = 1 if clips[0].deterministic else min(config.feature_views or 1, config.epochs)
     found = [
         [

@@ -289,3 +289,12 @@ def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None
             index, _, name = key.removeprefix(_OPTIMIZER).partition(".")
             state.setdefault(int(index), {})[name] = divided(tensor, like=parameters[int(index)])
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, values in optimizer.state.items():  # fused optimizers take one order in memory
+        values.update({name: _ordered_like(parameter, value) for name, value in values.items()})
+
+
+def _ordered_like(parameter: Tensor, value: Any) -> Any:
+    """A tensor of a parameter's shape in the order that the parameter has in memory."""
+    if not isinstance(value, Tensor) or value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype).copy_(value)

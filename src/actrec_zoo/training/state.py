@@ -4,6 +4,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 from typing import Any, cast
@@ -19,6 +20,9 @@ from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import Failure
 from actrec_zoo.training.profile import DataWait
+from actrec_zoo.training.step_profile import StepProfile
+
+_UNMEASURED: AbstractContextManager[None] = contextlib.nullcontext()
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class TrainingState:
     Attributes:
         model: with the current weights.
         optimizer: with its state.
+        profile: times the parts of some steps; None where nothing is profiled, and in processes but the first.
         ema: the moving average of the weights; None without one.
         scaler: of the loss in fp16; None otherwise.
         config: of the run.
@@ -106,8 +111,13 @@ class TrainingState:
     best: EpochRecord | None = None
     failures: dict[int, Failure] = field(default_factory=dict)
     wait: DataWait | None = None
+    profile: StepProfile | None = None
     ema: AveragedModel | None = None
     scaler: GradScaler | None = None
+
+    def part(self, name: str) -> AbstractContextManager[None]:
+        """What surrounds a part of a step, so that a profile can tell its time."""
+        return _UNMEASURED if self.profile is None else self.profile.part(name)
 
     @property
     def answering(self) -> VideoClassifier:

@@ -73,6 +73,7 @@ class Tracking(Callback):
         """
         if state.done:
             return
+        self._config = state.config
         self._sums = state.running.own()
         known = self._known()
         for name in self._config.trackers:

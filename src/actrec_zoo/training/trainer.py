@@ -27,9 +27,11 @@ from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.optimizers import make_optimizer
 from actrec_zoo.training.parameters import set_training_mode
 from actrec_zoo.training.profile import DataWait
+from actrec_zoo.training.rehearsal import count_step_flops
 from actrec_zoo.training.schedule import learning_rate
 from actrec_zoo.training.sharding import begin, divide, is_divided, undivided
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
+from actrec_zoo.training.step_profile import StepProfile
 from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
 
 _FAILURES_ALWAYS_ALLOWED = 3
@@ -97,7 +99,7 @@ class SupervisedTrainer:
             network, optimizer = accelerator.prepare(network, make_optimizer(model, config))
         batches = EpochBatches(
             len(train),
-            config.batch_size,
+            config.step_size,
             shuffle=True,
             seed=config.seed,
             parts=config.accumulate,
@@ -109,6 +111,8 @@ class SupervisedTrainer:
         told = Callbacks(callbacks)
         with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
             told.on_start(state)
+            if config.profile and distributed.is_first():
+                state.profile = _make_profile(state, train, objective, precision)
             update = Update(accelerator, network, state, objective)
             loop = _Loop(state, train, val, batches, update, precision, told)
             for failure in (*train.failures, *val.failures):
@@ -154,7 +158,8 @@ class _Loop:
         self._batches.start(state.epoch, state.step)
         set_training_mode(state.model)
         try:
-            parts = self._loader if state.wait is None else state.wait.over(self._loader)
+            asked = self._loader if state.profile is None else state.profile.over(self._loader)
+            parts = asked if state.wait is None else state.wait.over(asked)
             for batch, part in zip(parts, itertools.cycle(range(self._batches.parts)), strict=False):
                 self._take(batch, part)
                 if part == self._batches.parts - 1:
@@ -165,7 +170,7 @@ class _Loop:
                 report = run_evaluation(
                     state.answering,
                     self._val,
-                    batch_size=state.config.batch_size,
+                    batch_size=state.config.eval_batch_size or state.config.step_size,
                     workers=self._workers,
                     precision=self._precision,
                     check=interrupt.check,
@@ -222,7 +227,10 @@ class _Loop:
         if not len(batch):
             self._update.add_nothing(self._train.blank(device), last=last)
             return
-        on_device = self._train.augment(batch.to(device))
+        with state.part("host to device"):
+            on_device = batch.to(device)
+        with state.part("augmentation"):
+            on_device = self._train.augment(on_device)
         number = part * distributed.size() + distributed.rank()
         key = (state.config.seed, state.epoch, state.step, number)
         mixed = replace(self._mix(on_device, *key), class_weights=self._class_weights)
@@ -232,7 +240,10 @@ class _Loop:
     def _end_step(self, started: float) -> None:
         state, every = self._state, self._state.config.checkpoint_steps
         self._set_lr()
-        self._update.apply()
+        with state.part("optimiser"):
+            self._update.apply()
+        if state.profile is not None:
+            state.profile.end_step(self._batches.size(state.step) / distributed.size())
         state.step += 1
         state.seconds = time.perf_counter() - started
         if state.model.device.type == "cpu" or state.step % _STEPS_UNCHECKED == 0:
@@ -280,6 +291,18 @@ def _class_weights(train: TrainingData) -> Tensor:
     mirrored = train.augmentation.mirrored
     counts = class_counts(train.labels, len(train.classes), None if mirrored is None else mirrored.cpu().numpy())
     return torch.from_numpy(class_weights(counts)).float()
+
+
+def _make_profile(state: TrainingState, train: TrainingData, objective: Objective, precision: Precision) -> StepProfile:
+    def flops() -> int | None:
+        try:
+            return count_step_flops(state.model, train, state.config, objective)
+        except RunError:
+            return None
+
+    left = (state.config.epochs - state.epoch) * state.steps - state.step
+    inputs = "features" if isinstance(train, FeatureDataset) else "clips"
+    return StepProfile(state.model.device, precision, left, inputs, flops)
 
 
 def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Accelerator:

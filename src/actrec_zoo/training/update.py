@@ -93,9 +93,10 @@ class Update:
 
     def _backward(self, batch: Batch, share: float, *, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
         with nullcontext() if last else self._accelerator.no_sync(self.network):
-            with self._accelerator.autocast():
+            with self._state.part("forward"), self._accelerator.autocast():
                 loss, figures = self._objective(self.network, batch)
-            self._accelerator.backward(loss * share)
+            with self._state.part("backward"):
+                self._accelerator.backward(loss * share)
         return loss, figures
 
     def apply(self) -> None:

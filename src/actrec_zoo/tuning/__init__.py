@@ -24,6 +24,7 @@ from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.files import read_json, remove_leftovers, require_folder, write_json, write_text
 from actrec_zoo.loading import check_first_weights
 from actrec_zoo.locking import LOCK_FILE, locked
+from actrec_zoo.memory import shortages_named
 from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
@@ -95,7 +96,11 @@ def tune(
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
     with search.begun(resume) as done:
-        with terminated_like_interrupted(), worker_deaths_named():
+        with (
+            terminated_like_interrupted(),
+            worker_deaths_named(),
+            shortages_named("tune", "Fewer clips at once take less: --set eval_batch_size=1."),
+        ):
             search.prepare(track)
         with cpu_threads(resolved.config.threads):
             found = search.run(done, trials, seconds, told)
