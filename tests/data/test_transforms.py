@@ -114,6 +114,15 @@ def test_without_a_random_crop_nothing_is_random(augment: tuple[str, ...]) -> No
     assert torch.equal(transform(clip(), (0, 0, 0)), transform(clip(), (7, 8, 9)))
 
 
+def test_what_inference_has_normalised_can_be_trained_on_later() -> None:
+    clips, spec = torch.zeros(1, 1, 3, 2, 2, dtype=torch.uint8), InputSpec(frames=1, size=2, mean=(0.11, 0.12, 0.13))
+    with torch.inference_mode():
+        normalize(clips, spec)
+    weight = torch.ones(1, requires_grad=True)
+    (normalize(clips, spec) * weight).sum().backward()
+    assert weight.grad is not None and weight.grad.item() == pytest.approx(-4 * 0.36)
+
+
 def test_normalize_subtracts_the_mean_divides_and_puts_time_second() -> None:
     spec = InputSpec(frames=2, size=4, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
     clips = torch.zeros(3, 2, 3, 4, 4, dtype=torch.uint8)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -97,9 +98,15 @@ class ClipTransform:
 
 def normalize(clips: Tensor, spec: InputSpec) -> Tensor:
     """Clips uint8[B, T, 3, S, S] to float32[B, 3, T, S, S], on the device that they are on."""
-    mean = torch.tensor(spec.mean, device=clips.device).view(3, 1, 1)
-    std = torch.tensor(spec.std, device=clips.device).view(3, 1, 1)
+    mean, std = (_per_channel(tuple(values), clips.device) for values in (spec.mean, spec.std))
     return ((clips.float() / 255 - mean) / std).transpose(1, 2)
+
+
+@lru_cache
+@torch.inference_mode(False)
+def _per_channel(values: tuple[float, float, float], device: torch.device) -> Tensor:
+    """Constants on a device, moved there once: each move is waited for."""
+    return torch.tensor(values, device=device).view(3, 1, 1)
 
 
 @contextmanager

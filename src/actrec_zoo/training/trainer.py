@@ -17,6 +17,7 @@ from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import Batch, EpochBatches, Failure, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.transforms import derive_seed
+from actrec_zoo.devices import seed_draws
 from actrec_zoo.errors import ConfigError, DataError, RunError
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.precision import Precision, resolve_precision
@@ -84,9 +85,9 @@ class SupervisedTrainer:
         accelerator = make_accelerator(model.device, precision)
         if config.compile:
             model.net.compile()
-        network, optimizer = accelerator.prepare(TrainedNetwork(model, train), make_optimizer(model, config))
+        network, prepared = accelerator.prepare(TrainedNetwork(model, train), make_optimizer(model, config))
         batches = EpochBatches(len(train), config.batch_size, shuffle=True, seed=config.seed, parts=config.accumulate)
-        state = TrainingState(model, optimizer, config, Running(model.device), steps=batches.steps)
+        state = TrainingState(model, prepared.optimizer, config, Running(model.device), steps=batches.steps)
         state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
@@ -123,10 +124,11 @@ class _Loop:
         self._update = update
         self._precision = precision
         self._callbacks = callbacks
+        self._device = state.model.device
         self._videos = len(train.videos) + len(val.videos)
         config = state.config
         self._workers = 0 if isinstance(train, FeatureDataset) else (config.workers or 0)
-        self._loader = make_loader(train, batches, workers=self._workers, pin=state.model.device.type == "cuda")
+        self._loader = make_loader(train, batches, workers=self._workers, pin=self._device.type == "cuda")
 
     def run_epoch(self, interrupt: InterruptFlag) -> None:
         """Train from where the state stands to the end of the epoch, validate, record."""
@@ -196,7 +198,7 @@ class _Loop:
     def _take(self, batch: Batch, part: int) -> None:
         """Train on a part of a batch; what of it cannot be read is noted."""
         state = self._state
-        device, last = state.model.device, part == self._batches.parts - 1
+        device, last = self._device, part == self._batches.parts - 1
         for failure in batch.failures:
             self.note_failure(failure)
         if not len(batch):
@@ -204,7 +206,7 @@ class _Loop:
             return
         on_device = self._train.augment(batch.to(device))
         number = part * distributed.size() + distributed.rank()
-        torch.manual_seed(derive_seed((state.config.seed, state.epoch, state.step, number)))
+        seed_draws(device, derive_seed((state.config.seed, state.epoch, state.step, number)))
         self._update.add(on_device, of=self._batches.size(state.step), last=last)
 
     def _end_step(self, started: float) -> None:
@@ -213,7 +215,7 @@ class _Loop:
         self._update.apply()
         state.step += 1
         state.seconds = time.perf_counter() - started
-        if state.model.device.type == "cpu" or state.step % _STEPS_UNCHECKED == 0:
+        if self._device.type == "cpu" or state.step % _STEPS_UNCHECKED == 0:
             self._require_finite()
         self._callbacks.on_step(state)
         if every and state.step % every == 0 and state.step < state.steps:
