@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from actrec_zoo.devices import cpu_threads, default_workers, resolve_device, usable_cores
+from actrec_zoo.devices import cpu_threads, default_workers, resolve_device, seed_draws, usable_cores
 from actrec_zoo.errors import ConfigError
 
 
@@ -32,6 +32,13 @@ def test_threads_hold_in_the_block_alone() -> None:
     with pytest.raises(ZeroDivisionError), cpu_threads(before + 1):
         raise ZeroDivisionError
     assert torch.get_num_threads() == before
+
+
+def test_draws_begin_anew_as_with_torchs_own_seed() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    seed_draws(torch.device("cpu"), 7)
+    assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from actrec_zoo.data.frames import Size
 from actrec_zoo.data.layouts import IMAGE_SUFFIXES
 from actrec_zoo.data.rates import video_rate
 from actrec_zoo.data.sampling import ClipSampler
-from actrec_zoo.data.transforms import ClipTransform, normalize
+from actrec_zoo.data.transforms import ClipTransform, Normalization
 from actrec_zoo.errors import DataError
 from actrec_zoo.memory import shortages_named
 from actrec_zoo.spec import InputSpec, ModelSpec
@@ -56,6 +56,7 @@ class VideoClassifier(nn.Module):
         self.labels = tuple(labels)
         self.input = input
         self.options = options
+        self._normalize = Normalization(input)
 
     @property
     def device(self) -> torch.device:
@@ -76,7 +77,7 @@ class VideoClassifier(nn.Module):
 
     def preprocess(self, clips: Tensor) -> Tensor:
         """Resized and cropped clips uint8[B, T, 3, S, S] to normalised float32[B, 3, T, S, S]."""
-        return normalize(clips, self.input)
+        return cast(Tensor, self._normalize(clips))
 
     @shortages_named("predict", "Where other work fills a GPU, --device cpu may do.")
     @torch.inference_mode()

@@ -41,6 +41,19 @@ def cpu_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def seed_draws(device: torch.device, seed: int) -> None:
+    """Begin anew what is drawn on the CPU and on a device.
+
+    `torch.manual_seed` does so for every kind of device there could be, which takes longer than a small step: it keeps
+    a stack trace for each kind that is not in use.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 def default_workers() -> int:
     """Decoding processes when nothing is said: one a core but one, which the main process computes on; at most 8.
 

@@ -18,7 +18,7 @@ from actrec_zoo.data.layouts import read_manifest
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.probe import probe
 from actrec_zoo.data.sampling import ClipSampler, TrainSampling
-from actrec_zoo.data.transforms import AUGMENTATIONS, ClipTransform, normalize
+from actrec_zoo.data.transforms import AUGMENTATIONS, ClipTransform, Normalization
 from actrec_zoo.errors import DataError
 from actrec_zoo.spec import InputSpec
 from tests.conftest import numbered_frames, write_frames, write_video
@@ -151,7 +151,7 @@ def test_clips_lie_in_memory_as_they_were_decoded_all_the_way_to_the_network(
     dataset = make_dataset(manifest, "blocks", augment)
     for workers in (0, 1):
         batch = dataset.augment(run_epoch(dataset, 0, workers=workers)[0])
-        assert normalize(batch.inputs, SPEC).is_contiguous(memory_format=torch.channels_last_3d)
+        assert Normalization(SPEC)(batch.inputs).is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_workers_read_rightly_when_a_video_is_open_already(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actrec_zoo.data.transforms import AUGMENTATIONS, ClipTransform, normalize
+from actrec_zoo.data.transforms import AUGMENTATIONS, ClipTransform, Normalization
 from actrec_zoo.errors import ConfigError
 from actrec_zoo.spec import InputSpec
 
@@ -109,7 +109,7 @@ def test_normalize_subtracts_the_mean_divides_and_puts_time_second() -> None:
     spec = InputSpec(frames=2, size=4, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 1.0))
     clips = torch.zeros(3, 2, 3, 4, 4, dtype=torch.uint8)
     clips[0, 1] = 255
-    normal = normalize(clips, spec)
+    normal = Normalization(spec)(clips)
     assert normal.shape == (3, 3, 2, 4, 4)
     assert normal.dtype == torch.float32
     assert normal[0, :, 1, 0, 0].tolist() == [1, 3, 1]

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 import actrec_zoo
+from actrec_zoo.config import TrainConfig
+from actrec_zoo.data.dataset import Batch, blank_batch
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
-from actrec_zoo.training.state import Callback, TrainingState
+from actrec_zoo.training.state import Callback, Running, TrainingState
+from actrec_zoo.training.trainer import make_accelerator
+from actrec_zoo.training.update import Update
 from tests.training.test_trainer import TINY, rows
 
 NO_BATCH_STATISTICS: dict[str, Any] = TINY | {"trainable": ("backbone.?.0.weight", "backbone.?.3.weight", "@head")}
@@ -65,6 +71,69 @@ def test_parts_of_a_batch_make_the_same_step(squares: Path, tmp_path: Path, part
         assert torch.allclose(first[name], second[name], atol=1e-5), name
     for one, other in zip(whole.result.history, divided.result.history, strict=True):
         assert one.train_loss == pytest.approx(other.train_loss, abs=1e-5) and one.train_top1 == other.train_top1
+
+
+def update_of(scaler: torch.amp.GradScaler | None = None) -> tuple[Update, TrainingState, nn.Linear]:
+    """An update of one weight, 1, with plain SGD; the loss of a batch is the mean of its inputs times the weight."""
+    model = actrec_zoo.load("tiny_conv3d", weights=None)
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(layer.weight)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+    config = TrainConfig(model="tiny_conv3d", data="data")
+    state = TrainingState(model, optimizer, config, Running(model.device), steps=4, scaler=scaler)
+    accelerator = make_accelerator(model.device)
+    accelerator.scaler = scaler
+
+    def objective(network: Callable[[Tensor], Tensor], batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return network(batch.inputs).mean(), {}
+
+    return Update(accelerator, layer, state, objective), state, layer
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_step_is_the_same_with_a_scaled_loss_and_one_that_overflows_is_left_out(scaled: bool) -> None:
+    update, _, layer = update_of(torch.amp.GradScaler("cpu", init_scale=2.0**10) if scaled else None)
+    update.add(blank_batch(torch.tensor([[0.25]])), of=1, last=True)
+    update.apply()
+    assert layer.weight.item() == 1 - 0.5 * 0.25 and layer.weight.grad is None
+    if scaled:
+        update.add(blank_batch(torch.tensor([[3e38]])), of=1, last=True)
+        update.apply()
+        assert layer.weight.item() == 1 - 0.5 * 0.25
+
+
+class Searches(Callback):
+    """Notes the modules that are looked for from the first step to the last one, as a finder of Python."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.steps = 0
+        self.noting = False
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if self.noting:
+            self.names.append(name)
+
+    def on_step(self, state: TrainingState) -> None:
+        self.steps += 1
+        self.noting = state.step < state.steps
+
+
+def test_a_step_does_not_look_through_the_installed_packages(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = Searches()
+    monkeypatch.setattr(sys, "meta_path", [searches, *sys.meta_path])
+    actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[searches], **TINY)
+    assert searches.steps > 2 and not searches.names
+
+
+def test_the_first_loss_that_is_no_number_is_found_once() -> None:
+    update, state, _ = update_of()
+    for state.step, value in enumerate([1.0, float("nan"), 2.0, float("inf")]):
+        update.add(blank_batch(torch.tensor([[value]])), of=1, last=True)
+    assert update.first_not_finite() == 1
+    assert update.first_not_finite() is None
 
 
 def test_the_moving_average_is_what_is_validated_and_kept(squares: Path, tmp_path: Path) -> None:

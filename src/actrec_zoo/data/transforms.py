@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, v2
 
 from actrec_zoo.data.augmentation import ON_DEVICE
@@ -94,11 +94,26 @@ class ClipTransform:
             return torch.as_tensor(self._apply(frames))
 
 
-def normalize(clips: Tensor, spec: InputSpec) -> Tensor:
-    """Clips uint8[B, T, 3, S, S] to float32[B, 3, T, S, S], on the device that they are on."""
-    mean = torch.tensor(spec.mean, device=clips.device).view(3, 1, 1)
-    std = torch.tensor(spec.std, device=clips.device).view(3, 1, 1)
-    return ((clips.float() / 255 - mean) / std).transpose(1, 2)
+class Normalization(nn.Module):
+    """Clips uint8[B, T, 3, S, S] to float32[B, 3, T, S, S], on the device that they and this module are on.
+
+    Its constants move to a device with the module: moved for every batch, each move would be waited for.
+
+    Args:
+        spec: for mean and standard deviation.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        for name, values in (("mean", spec.mean), ("std", spec.std)):
+            self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Normalised clips, with channels before frames."""
+        return ((clips.float() / 255 - self.mean) / self.std).transpose(1, 2)
 
 
 def _sides(spec: InputSpec, margin: bool) -> list[int]:

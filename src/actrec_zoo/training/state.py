@@ -50,11 +50,13 @@ class Running:
     """Sums of an epoch's figures, kept on the device so that no step waits for them."""
 
     def __init__(self, device: torch.device) -> None:
-        self._sums = torch.zeros(3, device=device)  # clips, loss, top-1 hits
+        self._clips = 0.0
+        self._sums = torch.zeros(2, device=device)  # loss, top-1 hits
 
     def add(self, clips: int, loss: Tensor, top1: Tensor) -> None:
         """Add a batch: its size and its mean loss and accuracy."""
-        self._sums += clips * torch.stack((torch.ones_like(loss), loss, top1)).detach()
+        self._clips += clips
+        self._sums.add_(torch.stack((loss, top1)).detach(), alpha=clips)
 
     def means(self) -> tuple[float, float]:
         """Loss and top-1 so far, over all processes."""
@@ -63,18 +65,22 @@ class Running:
 
     def own(self) -> list[float]:
         """Clips, and the sums of loss and top-1 over them, that this process has seen; no other one is asked."""
-        values: list[float] = self._sums.tolist()
+        values: list[float] = self._all().tolist()
         return values
 
     def save(self) -> list[float]:
         """The sums over all processes as plain numbers."""
-        values: list[float] = distributed.total(self._sums).tolist()
+        values: list[float] = distributed.total(self._all()).tolist()
         return values
 
     def restore(self, values: list[float]) -> None:
         """Go on from saved sums, which the first process holds."""
         if distributed.is_first():
-            self._sums.copy_(torch.tensor(values))
+            self._clips = values[0]
+            self._sums.copy_(torch.tensor(values[1:]))
+
+    def _all(self) -> Tensor:
+        return torch.cat((self._sums.new_tensor([self._clips]), self._sums))
 
 
 @dataclass

@@ -19,6 +19,7 @@ from actrec_zoo.data.balance import class_counts, class_weights
 from actrec_zoo.data.dataset import Batch, EpochBatches, Failure, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.streams import Stream, derive_seed
+from actrec_zoo.devices import seed_draws
 from actrec_zoo.errors import ConfigError, DataError, RunError
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.precision import Precision, resolve_precision
@@ -94,9 +95,9 @@ class SupervisedTrainer:
         if is_divided(config, precision):  # before the optimizer, which then holds parts
             divide(network, model.device)
             begin(network, train.blank(model.device).inputs)
-            optimizer = accelerator.prepare(make_optimizer(model, config))
+            prepared = accelerator.prepare(make_optimizer(model, config))
         else:
-            network, optimizer = accelerator.prepare(network, make_optimizer(model, config))
+            network, prepared = accelerator.prepare(network, make_optimizer(model, config))
         batches = EpochBatches(
             len(train),
             config.step_size,
@@ -105,7 +106,7 @@ class SupervisedTrainer:
             parts=config.accumulate,
             classes=train.labels if config.balance == "sampling" else None,
         )
-        state = TrainingState(model, optimizer, config, Running(model.device), steps=batches.steps)
+        state = TrainingState(model, prepared.optimizer, config, Running(model.device), steps=batches.steps)
         state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
@@ -144,12 +145,13 @@ class _Loop:
         self._update = update
         self._precision = precision
         self._callbacks = callbacks
+        self._device = state.model.device
         self._videos = len(train.videos) + len(val.videos)
         config = state.config
         self._mix = Mixing(config.mixup, config.cutmix, len(train.classes))
         self._class_weights = _class_weights(train).to(state.model.device) if config.balance == "weights" else None
         self._workers = 0 if isinstance(train, FeatureDataset) else (config.workers or 0)
-        self._loader = make_loader(train, batches, workers=self._workers, pin=state.model.device.type == "cuda")
+        self._loader = make_loader(train, batches, workers=self._workers, pin=self._device.type == "cuda")
 
     def run_epoch(self, interrupt: InterruptFlag) -> None:
         """Train from where the state stands to the end of the epoch, validate, record."""
@@ -221,7 +223,7 @@ class _Loop:
     def _take(self, batch: Batch, part: int) -> None:
         """Train on a part of a batch; what of it cannot be read is noted."""
         state = self._state
-        device, last = state.model.device, part == self._batches.parts - 1
+        device, last = self._device, part == self._batches.parts - 1
         for failure in batch.failures:
             self.note_failure(failure)
         if not len(batch):
@@ -234,7 +236,7 @@ class _Loop:
         number = part * distributed.size() + distributed.rank()
         key = (state.config.seed, state.epoch, state.step, number)
         mixed = replace(self._mix(on_device, *key), class_weights=self._class_weights)
-        torch.manual_seed(derive_seed(Stream.DROPOUT, *key))
+        seed_draws(device, derive_seed(Stream.DROPOUT, *key))
         self._update.add(mixed, of=self._batches.size(state.step), last=last)
 
     def _end_step(self, started: float) -> None:
@@ -246,7 +248,7 @@ class _Loop:
             state.profile.end_step(self._batches.size(state.step) / distributed.size())
         state.step += 1
         state.seconds = time.perf_counter() - started
-        if state.model.device.type == "cpu" or state.step % _STEPS_UNCHECKED == 0:
+        if self._device.type == "cpu" or state.step % _STEPS_UNCHECKED == 0:
             self._require_finite()
         self._callbacks.on_step(state)
         if every and state.step % every == 0 and state.step < state.steps:

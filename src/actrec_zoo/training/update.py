@@ -16,8 +16,6 @@ from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import only_head_trains
 from actrec_zoo.training.state import TrainingState
 
-_NONE = -1
-
 
 class TrainedNetwork(nn.Module):
     """What is run forward and backward: from the inputs of a batch to logits.
@@ -69,7 +67,7 @@ class Update:
         self.network = network
         self._state = state
         self._objective = objective
-        self._not_finite = torch.tensor(_NONE, device=state.model.device)
+        self._unchecked: list[tuple[int, Tensor]] = []
 
     def add(self, batch: Batch, of: int, *, last: bool) -> None:
         """Add the gradient of a part of a batch.
@@ -82,9 +80,8 @@ class Update:
         share = len(batch) * distributed.size() / of  # gradients are averaged over the processes
         loss, figures = self._backward(batch, share, last=last)
         value = loss.detach().float()
-        bad = ~value.isfinite() & (self._not_finite == _NONE)
-        self._not_finite = torch.where(bad, self._state.step, self._not_finite)
-        self._state.running.add(len(batch), value, figures.get("top1", torch.zeros_like(value)))
+        self._unchecked.append((self._state.step, value))
+        self._state.running.add(len(batch), value, figures["top1"] if "top1" in figures else torch.zeros_like(value))
 
     def add_nothing(self, blank: Batch, *, last: bool) -> None:
         """Take part in the exchange of gradients without a clip of one's own; alone, nothing happens."""
@@ -105,15 +102,28 @@ class Update:
         if state.config.clip_grad is not None:
             trained = [p for group in state.optimizer.param_groups for p in group["params"]]
             self._accelerator.clip_grad_norm_(trained, state.config.clip_grad)
-        state.optimizer.step()
-        state.optimizer.zero_grad(set_to_none=True)
+        self._step()
+        state.optimizer.zero_grad()
         if state.ema is not None:
             state.ema.update_parameters(state.model)
 
+    def _step(self) -> None:
+        """Step without accelerate, which looks through the installed packages at each."""
+        optimizer, scaler = self._state.optimizer, self._state.scaler
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+
     def first_not_finite(self) -> int | None:
-        """The first step of which the loss was no number; asking waits for the device."""
-        step = int(self._not_finite)
-        return None if step == _NONE else step
+        """The first step since the last time of asking of which the loss was no number; waits for the device."""
+        if not self._unchecked:
+            return None
+        steps, losses = zip(*self._unchecked, strict=True)
+        self._unchecked = []
+        finite = torch.stack(losses).isfinite().tolist()
+        return next((step for step, good in zip(steps, finite, strict=True) if not good), None)
 
 
 def make_ema(model: VideoClassifier, decay: float | None) -> AveragedModel | None:
