@@ -168,7 +168,8 @@ def test_the_printed_settings_of_a_run_are_its_own(squares: Path, run: Path, inv
 
 
 def test_early_stopping_says_so(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
-    flags = (*SMALL, "--workers", "0", "--device", "cpu", "--set", "patience=1", "--lr", "0")
+    """With no rate, and a backbone whose batch statistics are frozen, all epochs are alike."""
+    flags = (*SMALL, "--workers", "0", "--device", "cpu", "--set", "patience=1", "--lr", "0", "--trainable", "@head")
     outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *flags)
     assert outcome.code == 0 and "stopped after epoch 2: none of the last 1 was better" in outcome.out
     outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", "--resume")

@@ -313,7 +313,7 @@ def test_a_process_is_told_that_another_one_has_ended(squares: Path, tmp_path: P
 @pytest.mark.slow
 def test_too_many_unreadable_videos_end_all(squares: Path, tmp_path: Path) -> None:
     data = broken_copy(squares, tmp_path / "data", broken=10)
-    done = trained(data, tmp_path / "run", ODD | {"epochs": 1})
+    done = trained(data, tmp_path / "run", ODD | {"epochs": 30, "frames": 12})
     assert done.returncode != 0
     assert "videos cannot be read, more than the 3 allowed" in done.stderr
     assert not (tmp_path / "run").exists()

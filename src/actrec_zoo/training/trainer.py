@@ -3,7 +3,7 @@
 import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.streams import Stream, derive_seed
 from actrec_zoo.devices import seed_draws
 from actrec_zoo.errors import ConfigError, DataError, RunError
+from actrec_zoo.evaluation.evaluator import EvalReport
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.training.mixing import Mixing
@@ -182,10 +183,8 @@ class _Loop:
                 self._require_finite()
                 self._callbacks.on_interrupt(state)
             raise
-        for failed in report.failures:
-            self._note_failed(failed["path"], failed["error"])
-        for failure in itertools.chain.from_iterable(distributed.collect(list(state.failures.values()))):
-            self.note_failure(failure)
+        found = itertools.chain.from_iterable(distributed.collect(list(state.failures.values())))
+        distributed.together(lambda: self._note_all(report, found))
         loss, top1 = state.running.means()
         val_loss = report.video.loss if report.video.loss is not None else math.inf
         if math.isnan(val_loss):
@@ -214,6 +213,13 @@ class _Loop:
                 f"{len(failures)} of {self._videos} videos cannot be read, more than the {int(allowed)} allowed: "
                 f"{listed}; ... Repair or remove them."
             )
+
+    def _note_all(self, report: EvalReport, found: Iterable[Failure]) -> None:
+        """Count what could not be read in validation, and in any process."""
+        for failed in report.failures:
+            self._note_failed(failed["path"], failed["error"])
+        for failure in found:
+            self.note_failure(failure)
 
     def _note_failed(self, name: str, error: str) -> None:
         manifest = self._val.manifest
