@@ -3,7 +3,7 @@
 import os
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -167,6 +167,13 @@ def total(tensor: Tensor) -> Tensor:
     if _met():
         dist.all_reduce(summed)
     return summed
+
+
+def spread(tensors: Iterable[Tensor]) -> None:
+    """Give every process the values of the first one, in place."""
+    if _met():
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
 
 
 def any_of(flag: bool) -> bool:

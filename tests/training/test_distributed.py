@@ -343,7 +343,7 @@ def test_a_launcher_that_is_stopped_leaves_a_checkpoint(
 ) -> None:
     run = tmp_path / "run"
     words = [*TORCHRUN, "-m", "actrec_zoo", "train", "tiny_conv3d", "--data", squares, "--out", run]
-    words += flags(ODD | {"epochs": 10_000, "workers": 0})
+    words += flags(ODD | {"epochs": 10_000})
     pipe = subprocess.PIPE
     with subprocess.Popen(
         [*map(str, words)], stdout=pipe, stderr=pipe, text=True, start_new_session=True, env=os.environ

@@ -19,7 +19,7 @@ from actrec_zoo.errors import ConfigError, InterruptedRun
 from actrec_zoo.training.objective import Classification
 from actrec_zoo.training.state import Callback, TrainingState
 from tests.conftest import moving_square, write_frames
-from tests.training.test_distributed import torchrun
+from tests.training.test_distributed import trained
 from tests.training.test_trainer import FROZEN, TINY, InterruptAt, rows
 from tests.training.test_update import NO_BATCH_STATISTICS
 
@@ -182,7 +182,7 @@ def test_two_processes_and_parts_balance_as_one_does(
     every = settings | {"balance": balance, "epochs": 2, "label_smoothing": 0.1, "layer_decay": 0.5, "no_decay": True}
     alone = actrec_zoo.train("tiny_conv3d", skewed, out=tmp_path / "one", **every)
     in_parts = actrec_zoo.train("tiny_conv3d", skewed, out=tmp_path / "parts", **every, accumulate=3)
-    done = torchrun(skewed, tmp_path / "two", every)
+    done = trained(skewed, tmp_path / "two", every)
     assert done.returncode == 0, done.stderr
     for other in (in_parts.path, tmp_path / "two"):
         first, second = (load_file(run / "model.safetensors") for run in (alone.path, other))

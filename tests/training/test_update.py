@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 
 import actrec_zoo
 from actrec_zoo.config import TrainConfig
@@ -102,6 +103,16 @@ def test_a_step_is_the_same_with_a_scaled_loss_and_one_that_overflows_is_left_ou
         assert layer.weight.item() == 1 - 0.5 * 0.25
 
 
+@pytest.mark.parametrize("clip_grad", [None, 1.0])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_step_of_which_no_clip_could_be_read_changes_nothing(scaled: bool, clip_grad: float | None) -> None:
+    update, state, layer = update_of(torch.amp.GradScaler("cpu", init_scale=2.0**10) if scaled else None)
+    state.config = state.config.model_copy(update={"clip_grad": clip_grad})
+    update.add_nothing(blank_batch(torch.tensor([[1.0]])), last=True)
+    update.apply()
+    assert layer.weight.item() == 1
+
+
 class Searches(Callback):
     """Notes the modules that are looked for from the first step to the last one, as a finder of Python."""
 
@@ -141,9 +152,10 @@ def test_the_moving_average_is_what_is_validated_and_kept(squares: Path, tmp_pat
     run = actrec_zoo.train(
         "tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[watch], ema=0.5, lr=0.1, **TINY
     )
-    average = watch.weights[1]
-    for weights in watch.weights[2:]:
-        average = {name: 0.5 * average[name] + 0.5 * weights[name] for name in average}
+    average = watch.weights[0]
+    for step, weights in enumerate(watch.weights[1:]):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = {name: decay * average[name] + (1 - decay) * weights[name] for name in average}
     kept = run.model.net.state_dict()
     for name, expected in average.items():
         assert torch.allclose(kept[name], expected, atol=1e-6), name
@@ -189,11 +201,14 @@ def test_an_evaluation_says_what_it_was_computed_in(squares: Path, tmp_path: Pat
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
 @pytest.mark.slow
-def test_a_compiled_network_trains_to_the_same_weights(squares: Path, tmp_path: Path) -> None:
-    plain, compiled = (
-        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / str(on), epochs=1, **TINY | {"compile": on})
-        for on in (False, True)
-    )
+@pytest.mark.parametrize("only_head", [False, True])
+def test_a_compiled_network_trains_to_the_same_weights(squares: Path, tmp_path: Path, only_head: bool) -> None:
+    settings = TINY | ({"trainable": ("@head",), "cache_features": "off"} if only_head else {}) | {"epochs": 1}
+    plain = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "plain", **settings)
+    torch._dynamo.reset()
+    counters.clear()
+    compiled = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "compiled", **settings, compile=True)
+    assert counters["aot_autograd"]["total"] >= 2, "one graph with gradients and one without"
     weights = compiled.model.net.state_dict()
     for name, expected in plain.model.net.state_dict().items():
         assert torch.allclose(weights[name], expected, atol=1e-4), name

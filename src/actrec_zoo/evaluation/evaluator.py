@@ -147,13 +147,9 @@ class VideoEvaluator:
         """What was gathered so far."""
         return Scores(self._probabilities, self._sums, self._failures)
 
-    def merge(self, parts: Sequence[Scores]) -> None:
-        """Take the scores of several evaluators, which saw different clips of the same videos, for one's own."""
-        if len(parts) == 1:
-            return
-        self._probabilities = np.sum([part.probabilities for part in parts], axis=0)
-        self._sums = np.sum([part.sums for part in parts], axis=0)
-        self._failures = {row: failure for part in parts for row, failure in part.failures.items()}
+    def take(self, scores: Scores) -> None:
+        """Go on with other scores than one's own, such as those of several evaluators of the same videos."""
+        self._probabilities, self._sums, self._failures = scores.probabilities, scores.sums, dict(scores.failures)
 
     def compute(self) -> EvalReport:
         """See `Evaluator.compute`."""

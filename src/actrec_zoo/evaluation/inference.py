@@ -12,7 +12,7 @@ from actrec_zoo.data.dataset import Batch, ClipDataset, WholeBatches, make_loade
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.workers import worker_deaths_named
-from actrec_zoo.evaluation.evaluator import EvalReport, Metric, VideoEvaluator
+from actrec_zoo.evaluation.evaluator import EvalReport, Metric, Scores, VideoEvaluator
 from actrec_zoo.precision import Precision, autocast
 
 TrainingData = ClipDataset | FeatureDataset
@@ -66,5 +66,14 @@ def run_evaluation(
             with autocast(model.device, precision):
                 logits = forward(batch.to(model.device).inputs)
             evaluator.update(batch.videos, batch.views, logits, batch.labels)
-    evaluator.merge(distributed.collect(evaluator.scores()))
+    evaluator.take(_over_all_processes(evaluator.scores()))
     return evaluator.compute()
+
+
+def _over_all_processes(own: Scores) -> Scores:
+    """The scores of all clips, from those of the clips of each process."""
+    probabilities, sums = (
+        distributed.total(torch.from_numpy(values)).numpy() for values in (own.probabilities, own.sums)
+    )
+    failures = distributed.collect(dict(own.failures))
+    return Scores(probabilities, sums, {row: failure for part in failures for row, failure in part.items()})

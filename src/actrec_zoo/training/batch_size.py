@@ -109,7 +109,7 @@ def _compute(model: VideoClassifier, clips: ClipDataset, config: TrainConfig, ob
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     trained = [p for p in model.parameters() if p.requires_grad]
     held = [torch.empty_like(p) for p in trained for _ in range(2)]
-    held += [torch.empty_like(p) for p in model.parameters() if config.ema is not None]
+    held += [torch.empty_like(p) for p in trained if config.ema is not None]
     blank = clips.blank(model.device).inputs
     labels = torch.zeros(size, dtype=torch.int64, device=model.device)
     batch = Batch(blank.new_zeros(size, *blank.shape[1:]), labels, labels, labels, ((0, 0),) * size)

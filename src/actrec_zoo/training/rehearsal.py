@@ -84,7 +84,7 @@ def _act(
     actor: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective, clips: int
 ) -> Rehearsal:
     trained = [p for p in actor.parameters() if p.requires_grad]
-    average = sum(p.nbytes for p in actor.parameters()) if config.ema is not None else 0
+    average = sum(p.nbytes for p in trained) if config.ema is not None else 0
     with _LiveBytes() as live:
         optimizer = make_optimizer(actor, config)
         for parameter in trained:

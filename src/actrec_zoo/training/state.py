@@ -7,18 +7,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import FrameType, TracebackType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import Failure
+from actrec_zoo.training.average import MovingAverage
 from actrec_zoo.training.profile import DataWait
 from actrec_zoo.training.step_profile import StepProfile
 
@@ -118,7 +118,7 @@ class TrainingState:
     failures: dict[int, Failure] = field(default_factory=dict)
     wait: DataWait | None = None
     profile: StepProfile | None = None
-    ema: AveragedModel | None = None
+    ema: MovingAverage | None = None
     scaler: GradScaler | None = None
 
     def part(self, name: str) -> AbstractContextManager[None]:
@@ -128,7 +128,7 @@ class TrainingState:
     @property
     def answering(self) -> VideoClassifier:
         """The model that is validated and kept: the moving average of the weights where there is one."""
-        return self.model if self.ema is None else cast(VideoClassifier, self.ema.module)
+        return self.model if self.ema is None else self.ema.model
 
     @property
     def done(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from torch import Tensor
+from torch import Tensor, nn
 
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
@@ -24,6 +24,7 @@ from actrec_zoo.errors import ConfigError, DataError, RunError
 from actrec_zoo.evaluation.evaluator import EvalReport
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.precision import Precision, resolve_precision
+from actrec_zoo.training.average import MovingAverage
 from actrec_zoo.training.mixing import Mixing
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.optimizers import make_optimizer
@@ -34,7 +35,7 @@ from actrec_zoo.training.schedule import learning_rate
 from actrec_zoo.training.sharding import begin, divide, is_divided, undivided
 from actrec_zoo.training.state import Callback, Callbacks, EpochRecord, InterruptFlag, Running, TrainingState
 from actrec_zoo.training.step_profile import StepProfile
-from actrec_zoo.training.update import TrainedNetwork, Update, make_ema
+from actrec_zoo.training.update import TrainedNetwork, Update
 
 _FAILURES_ALWAYS_ALLOWED = 3
 _FAILURES_ALLOWED_SHARE = 0.01
@@ -90,9 +91,10 @@ class SupervisedTrainer:
         """See `Trainer.fit`."""
         precision = resolve_precision(config.precision, model.device)
         accelerator = make_accelerator(model.device, precision)
+        network: nn.Module = TrainedNetwork(model, train)
         if config.compile:
-            model.net.compile()
-        network = TrainedNetwork(model, train)
+            network.compile()
+            model.net.compile()  # for validation
         if is_divided(config, precision):  # before the optimizer, which then holds parts
             divide(network, model.device)
             begin(network, train.blank(model.device).inputs)
@@ -108,7 +110,8 @@ class SupervisedTrainer:
             classes=train.labels if config.balance == "sampling" else None,
         )
         state = TrainingState(model, prepared.optimizer, config, Running(model.device), steps=batches.steps)
-        state.ema, state.scaler = make_ema(model, config.ema), accelerator.scaler
+        state.ema = None if config.ema is None else MovingAverage(model, config.ema)
+        state.scaler = accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
         with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
@@ -169,6 +172,7 @@ class _Loop:
                     self._end_step(started)
                     interrupt.check()
             self._require_finite()
+            distributed.spread(state.model.buffers())
             with undivided(self._update.network):
                 report = run_evaluation(
                     state.answering,
@@ -189,8 +193,8 @@ class _Loop:
         val_loss = report.video.loss if report.video.loss is not None else math.inf
         if math.isnan(val_loss):
             raise RunError(
-                f"the validation loss of epoch {state.epoch + 1} is not a number: lower the learning rate (--lr). The "
-                "checkpoint of the epoch before is kept."
+                f"the validation loss of epoch {state.epoch + 1} is not a number: a lower lr may help. "
+                "Nothing of that epoch is saved."
             )
         seconds, last_lr = time.perf_counter() - started, self._lr_at(state.steps - 1)
         self._finish(EpochRecord(state.epoch + 1, loss, top1, val_loss, report.video.top1, last_lr, seconds))
@@ -270,8 +274,8 @@ class _Loop:
         videos = dict.fromkeys(self._train.manifest.paths[self._train.locate(index)[0]] for _, index in keys)
         listed = ", ".join(list(videos)[:_SHOWN]) + (", ..." if len(videos) > _SHOWN else "")
         raise RunError(
-            f"the loss is not a number in epoch {self._state.epoch + 1}, step {step + 1} ({listed}): lower the "
-            "learning rate (--lr) or limit the gradient (--set clip_grad=1). The checkpoint before it is kept."
+            f"the loss is not a number in epoch {self._state.epoch + 1}, step {step + 1} ({listed}): a lower "
+            "lr, or a limit for the gradient (clip_grad=1), may help. Nothing of that step is saved."
         )
 
     def _set_lr(self) -> None:

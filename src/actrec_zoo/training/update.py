@@ -5,7 +5,6 @@ from contextlib import nullcontext
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
@@ -13,7 +12,7 @@ from actrec_zoo.data.dataset import Batch
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.training.objective import Objective
-from actrec_zoo.training.parameters import only_head_trains
+from actrec_zoo.training.parameters import only_head_trains, set_training_mode
 from actrec_zoo.training.state import TrainingState
 
 
@@ -67,6 +66,7 @@ class Update:
         self.network = network
         self._state = state
         self._objective = objective
+        self._has_gradient = False
         self._unchecked: list[tuple[int, Tensor]] = []
 
     def add(self, batch: Batch, of: int, *, last: bool) -> None:
@@ -86,7 +86,9 @@ class Update:
     def add_nothing(self, blank: Batch, *, last: bool) -> None:
         """Take part in the exchange of gradients without a clip of one's own; alone, nothing happens."""
         if distributed.size() > 1:
+            self._state.model.eval()  # so that it has no part in running statistics
             self._backward(blank, 0.0, last=last)
+            set_training_mode(self._state.model)
 
     def _backward(self, batch: Batch, share: float, *, last: bool) -> tuple[Tensor, dict[str, Tensor]]:
         with nullcontext() if last else self._accelerator.no_sync(self.network):
@@ -94,27 +96,30 @@ class Update:
                 loss, figures = self._objective(self.network, batch)
             with self._state.part("backward"):
                 self._accelerator.backward(loss * share)
+        self._has_gradient = True
         return loss, figures
 
     def apply(self) -> None:
         """Let the optimizer step, and begin the next batch."""
         state = self._state
-        if state.config.clip_grad is not None:
-            trained = [p for group in state.optimizer.param_groups for p in group["params"]]
-            self._accelerator.clip_grad_norm_(trained, state.config.clip_grad)
-        self._step()
-        state.optimizer.zero_grad()
+        if self._has_gradient:  # not where no clip of the batch could be read
+            self._step()
+            self._has_gradient = False
         if state.ema is not None:
-            state.ema.update_parameters(state.model)
+            state.ema.update(state.epoch * state.steps + state.step)
 
     def _step(self) -> None:
         """Step without accelerate, which looks through the installed packages at each."""
-        optimizer, scaler = self._state.optimizer, self._state.scaler
+        optimizer, scaler, longest = self._state.optimizer, self._state.scaler, self._state.config.clip_grad
+        if longest is not None:
+            trained = [p for group in optimizer.param_groups for p in group["params"]]
+            self._accelerator.clip_grad_norm_(trained, longest)
         if scaler is None:
             optimizer.step()
         else:
             scaler.step(optimizer)
             scaler.update()
+        optimizer.zero_grad()
 
     def first_not_finite(self) -> int | None:
         """The first step since the last time of asking of which the loss was no number; waits for the device."""
@@ -124,8 +129,3 @@ class Update:
         self._unchecked = []
         finite = torch.stack(losses).isfinite().tolist()
         return next((step for step, good in zip(steps, finite, strict=True) if not good), None)
-
-
-def make_ema(model: VideoClassifier, decay: float | None) -> AveragedModel | None:
-    """A copy of the model that follows its weights; buffers are those of the model itself."""
-    return None if decay is None else AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
