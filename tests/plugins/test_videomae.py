@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 import actrec_zoo
+from actrec_zoo.config import Layer, resolve
 from actrec_zoo.errors import ConfigError, WeightsError
 from actrec_zoo.hub.package import write_weights
 from actrec_zoo.loading import create
@@ -20,6 +22,15 @@ from actrec_zoo_plugins.videomae.model import build, position_table
 from tests import upstream
 
 MODELS = {"videomae": ("base", 400), "videomae_small": ("small", 400), "videomae_ssv2": ("base", 174)}
+
+
+def rates(net: torch.nn.Module, settings: Mapping[str, Any] | None = None) -> dict[str, float]:
+    """Factor on the learning rate of each parameter by the recipe of `videomae_small`."""
+    spec = get_registry().find("videomae_small").spec
+    flags = Layer("flag", {"model": spec.name, "data": "d", **(settings or {})})
+    groups = parameter_groups(net, spec, resolve(spec, [flags]).config)
+    names = {id(parameter): name for name, parameter in net.named_parameters()}
+    return {names[id(parameter)]: group.lr_factor for group in groups for parameter in group.parameters}
 
 
 @pytest.mark.parametrize(("frames", "size"), [(16, 224), (2, 16), (6, 48)])
@@ -114,17 +125,14 @@ def test_new_classifier_on_upstreams_backbone(classes: int, hub_cache: Path) -> 
 
 
 def test_shallower_networks_train_by_the_recipe() -> None:
-    """The recipe's rate of a block that `layers` leaves out counts for nothing; a user's own is looked up."""
-    model = get_registry().find("videomae_small")
+    """Layers are counted from the head, so the last one that is left has the rate of the last one of twelve."""
     with torch.device("meta"):
         net = build(num_classes=2, variant="small", layers=2)
-    factors = model.spec.defaults["lr_factors"]
-    assert {factor for factor, _ in parameter_groups(net, model.spec, factors)} == {
-        1.0,
-        *(factors[name] for name in ("embeddings", "block0", "block1")),
-    }
+    found = rates(net)
+    assert set(found.values()) == {1.0, 0.75, 0.75**2, 0.75**3}
+    assert found["videomae.encoder.layer.1.output.dense.weight"] == 0.75
     with pytest.raises(ConfigError, match="'@block7' matches no parameter"):
-        parameter_groups(net, model.spec, {"block7": 0.5})
+        rates(net, {"lr_factors.block7": 0.5})
 
 
 def test_heads_of_the_small_variant() -> None:
@@ -167,12 +175,7 @@ def test_recipe_of_upstream() -> None:
 
 def test_rate_falls_with_depth() -> None:
     """Layer-wise decay by 0.75: the classifier at the full rate, the embeddings at 0.75**13 of it."""
-    model = get_registry().find("videomae_small")
-    net = meta_network(model)
-    factors = dict.fromkeys(net.state_dict(), 0.0)
-    names = {id(parameter): name for name, parameter in net.named_parameters()}
-    for factor, parameters in parameter_groups(net, model.spec, model.spec.defaults["lr_factors"]):
-        factors |= {names[id(parameter)]: factor for parameter in parameters}
+    factors = rates(meta_network(get_registry().find("videomae_small")))
     assert factors["classifier.weight"] == factors["fc_norm.bias"] == 1
     assert factors["videomae.encoder.layer.11.output.dense.weight"] == 0.75
     assert factors["videomae.encoder.layer.0.output.dense.weight"] == pytest.approx(0.75**12)
