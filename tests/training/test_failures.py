@@ -160,9 +160,9 @@ class SendAt(Callback):
 
 
 def test_a_killed_worker_ends_the_run_and_it_goes_on_from_the_checkpoint(squares: Path, tmp_path: Path) -> None:
-    whole = whole_run(squares, tmp_path)
+    whole = whole_run(squares, tmp_path, epochs=8)
     callbacks = [SendAt(7, signal.SIGKILL, workers=True, main=False)]
-    settings = TINY | {"epochs": 2, "workers": 2, "checkpoint_steps": 2, "callbacks": callbacks}
+    settings = TINY | {"epochs": 8, "workers": 2, "checkpoint_steps": 2, "callbacks": callbacks}
     with pytest.raises(RunError, match="a process that reads videos ended before its time"):
         actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **settings)
     assert_goes_on(squares, tmp_path / "run", whole, workers=1)
