@@ -292,7 +292,8 @@ def compare(loops: Mapping[str, Loop], task: Task, rounds: int) -> dict[str, dic
             torch.manual_seed(0)
             gc.collect()
             speeds[name].append(loop(task))
-            torch._dynamo.reset()
+            if task.compiled:
+                torch._dynamo.reset()
     medians = {name: Speed(*map(statistics.median, zip(*found, strict=True))) for name, found in speeds.items()}
     return {
         name: {
