@@ -41,8 +41,8 @@ def test_the_largest_power_of_two_that_fits_is_chosen(name: str, room: int) -> N
     loss = Classification(config)
     chosen = choose_batch_size(model, clips, config, loss, room * MIB)
     assert 1 < chosen < 256 and chosen & (chosen - 1) == 0
-    assert rehearse(model, clips, config, loss, chosen).memory <= room * MIB
-    assert rehearse(model, clips, config, loss, 2 * chosen).memory > room * MIB
+    assert rehearse(model, clips, config, loss, chosen) <= room * MIB
+    assert rehearse(model, clips, config, loss, 2 * chosen) > room * MIB
 
 
 def test_parts_are_counted_and_there_is_a_bound() -> None:
