@@ -85,9 +85,9 @@ def test_recomputing_takes_less_memory_and_counts_as_no_work() -> None:
     plain, again = (small(get_registry().find("r3d_attn8")) for _ in range(2))
     recompute_blocks(again)
     data = Blank(4, 64)
-    config = settings(plain)
-    kept, less = (rehearse(model, data, config, Classification(config), 8) for model in (plain, again))
-    assert less < 0.9 * kept
+    config = settings(plain, optimizer="sgd", momentum=0)
+    kept, less = (rehearse(model, data, config, Classification(config), 32) for model in (plain, again))
+    assert less < 0.7 * kept
     counts = [count_step_flops(model, data, config, Classification(config)) for model in (plain, again)]
     assert counts[0] == counts[1] > 0
 
