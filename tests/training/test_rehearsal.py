@@ -87,7 +87,7 @@ def test_recomputing_takes_less_memory_and_counts_as_no_work() -> None:
     data = Blank(4, 64)
     config = settings(plain, optimizer="sgd", momentum=0)
     kept, less = (rehearse(model, data, config, Classification(config), 32) for model in (plain, again))
-    assert less < 0.7 * kept
+    assert less < 0.85 * kept
     counts = [count_step_flops(model, data, config, Classification(config)) for model in (plain, again)]
     assert counts[0] == counts[1] > 0
 
