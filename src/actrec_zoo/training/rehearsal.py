@@ -53,7 +53,7 @@ def rehearse(model: VideoClassifier, data: TrainingData, config: TrainConfig, ob
         live.peak = live.now
         _act(actor, data, config, objective, clips)
         average = sum(p.nbytes for p in actor.parameters()) if config.ema is not None else 0
-        return live.peak + average
+        return int(live.peak + average)
 
 
 def count_step_flops(model: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective) -> int:
