@@ -41,8 +41,8 @@ def test_the_largest_power_of_two_that_fits_is_chosen(name: str, room: int) -> N
     loss = Classification(config)
     chosen = choose_batch_size(model, clips, config, loss, room * MIB)
     assert 1 < chosen < 256 and chosen & (chosen - 1) == 0
-    assert rehearse(model, clips, config, loss, chosen).memory <= room * MIB
-    assert rehearse(model, clips, config, loss, 2 * chosen).memory > room * MIB
+    assert rehearse(model, clips, config, loss, chosen) <= room * MIB
+    assert rehearse(model, clips, config, loss, 2 * chosen) > room * MIB
 
 
 def test_parts_are_counted_and_there_is_a_bound() -> None:
@@ -98,6 +98,7 @@ assert all(parameter.grad is None for parameter in model.parameters())
 """
 
 
+@pytest.mark.slow
 def test_a_real_step_is_tried_until_one_fits(tmp_path: Path) -> None:
     script = tmp_path / "tries.py"
     script.write_text(TRY)
@@ -162,6 +163,7 @@ def test_memory_that_ends_in_training_ends_the_run_with_what_to_lower(large: Pat
     assert not run.exists(), "nothing was trained, so nothing is left"
 
 
+@pytest.mark.slow
 def test_memory_that_ends_in_validation_keeps_the_run_and_a_smaller_batch_goes_on(large: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     words = ("train", "tiny_conv3d", "--data", large, "--out", run, *FLAGS)

@@ -58,7 +58,7 @@ def test_the_memory_is_what_a_real_step_keeps_gradients_and_a_third_at_most(name
     model = small(get_registry().find(name))
     data = Blank(model.input.frames, model.input.size)
     config = settings(model, optimizer="sgd", momentum=0)
-    rehearsed = rehearse(model, data, config, Classification(config), 32).memory
+    rehearsed = rehearse(model, data, config, Classification(config), 32)
     kept, gradients = saved_by_a_real_step(model, data, 32), sum(p.nbytes for p in model.parameters())
     assert kept <= rehearsed <= 1.35 * kept + gradients, (rehearsed, kept, gradients)
 
@@ -70,7 +70,7 @@ def test_gradients_state_and_average_count_for_what_trains() -> None:
 
     def memory(**values: Any) -> int:
         config = settings(model, **values)
-        return rehearse(model, data, config, Classification(config), 1).memory
+        return rehearse(model, data, config, Classification(config), 1)
 
     adam, average = memory(optimizer="adam"), memory(optimizer="adam", ema=0.9)
     assert average - adam == pytest.approx(trained, rel=0.01)
@@ -78,19 +78,18 @@ def test_gradients_state_and_average_count_for_what_trains() -> None:
     assert adam > 3 * trained, "the gradient and two moments"
     head = small(get_registry().find("r3d"), trainable=("@head",))
     config = settings(head)
-    assert rehearse(head, data, config, Classification(config), 1).memory < 0.3 * trained
+    assert rehearse(head, data, config, Classification(config), 1) < 0.3 * trained
 
 
 def test_recomputing_takes_less_memory_and_counts_as_no_work() -> None:
     plain, again = (small(get_registry().find("r3d_attn8")) for _ in range(2))
     recompute_blocks(again)
     data = Blank(4, 64)
-    config = settings(plain)
-    kept, less = (rehearse(model, data, config, Classification(config), 8) for model in (plain, again))
-    assert less.memory < kept.memory
-    assert less.flops > kept.flops
+    config = settings(plain, optimizer="sgd", momentum=0)
+    kept, less = (rehearse(model, data, config, Classification(config), 32) for model in (plain, again))
+    assert less < 0.85 * kept
     counts = [count_step_flops(model, data, config, Classification(config)) for model in (plain, again)]
-    assert counts[0] == counts[1] == pytest.approx(kept.flops / 8)
+    assert counts[0] == counts[1] > 0
 
 
 @pytest.mark.parametrize("trainable", [("*",), ("@head",), ("@stem", "@head"), ("backbone.layer4.*", "@head")])

@@ -67,7 +67,7 @@ def _fitting(
     model: VideoClassifier, clips: ClipDataset, config: TrainConfig, objective: Objective, room: int, most: int
 ) -> int:
     """The largest power of two, up to `most`, whose rehearsed step takes no more than `room`."""
-    one, two = (rehearse(model, clips, config, objective, number).memory for number in (1, 2))
+    one, two = (rehearse(model, clips, config, objective, number) for number in (1, 2))
     if one > room:
         raise RunError(
             f"not enough memory to train: a step of one clip takes {in_words(one)}, and {in_words(room)} may be used. "
@@ -75,7 +75,7 @@ def _fitting(
         )
     guess = 1 + (room - one) // max(two - one, 1)
     size = _power_of_two(min(guess, most))
-    while size > 1 and rehearse(model, clips, config, objective, size).memory > room:
+    while size > 1 and rehearse(model, clips, config, objective, size) > room:
         size //= 2  # the peak may grow faster than from one clip to two
     return size
 

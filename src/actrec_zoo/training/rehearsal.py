@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -28,23 +28,11 @@ from actrec_zoo.training.recompute import keep_activations
 from actrec_zoo.training.update import TrainedNetwork
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """What a step takes.
+def rehearse(model: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective, clips: int) -> int:
+    """Bytes that a step takes at its peak, beyond the weights.
 
-    Attributes:
-        memory: bytes at its peak, beyond the weights: activations, gradients, state of the optimizer, moving average.
-        flops: floating-point operations, forward and backward, of convolutions, matrix products and attention.
-    """
-
-    memory: int
-    flops: int
-
-
-def rehearse(
-    model: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective, clips: int
-) -> Rehearsal:
-    """Go through a step as the run would do it, on its device and with its kernels, but without a tensor's content.
+    These are activations, gradients, the optimizer's state and the moving average. The step is gone through as the
+    run would do it, on its device and with its kernels, but without a tensor's content.
 
     Args:
         model: as it will train; it is not touched.
@@ -56,51 +44,55 @@ def rehearse(
     Raises:
         RunError: the network or the loss needs to know what is in a tensor.
     """
+    with _stage(model) as actor, _LiveBytes() as live:
+        optimizer = make_optimizer(actor, config)
+        for parameter in actor.parameters():
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+        optimizer.step()  # its state is there from the first step on
+        optimizer.zero_grad(set_to_none=True)
+        live.peak = live.now
+        _act(actor, data, config, objective, clips)
+        average = sum(p.nbytes for p in trained) if config.ema is not None else 0
+        return int(live.peak + average)
+
+
+def count_step_flops(model: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective) -> int:
+    """Floating-point operations that a step needs for one clip, forward and backward.
+
+    Convolutions, matrix products and attention are counted, but nothing that `checkpoint_activations` does again.
+
+    Raises:
+        RunError: as `rehearse`.
+    """
+    with _stage(model) as actor, FlopCounterMode(display=False) as counter:
+        keep_activations(actor)
+        _act(actor, data, config, objective, 1)
+        return int(counter.get_total_flops())
+
+
+@contextmanager
+def _stage(model: VideoClassifier) -> Iterator[VideoClassifier]:
+    """Fake tensors within, and the model made of such."""
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     try:
         with FakeCopyMode(fake):
             actor = copy.deepcopy(model)
         set_training_mode(actor)
         with fake:
-            return _act(actor, data, config, objective, clips)
+            yield actor
     except Exception as error:  # a plugin's network may raise anything
         reason = (str(error).strip() or type(error).__name__).split("\n")[0]
         raise RunError(f"a step of {model.id} cannot be rehearsed: {reason}") from error
 
 
-def count_step_flops(model: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective) -> int:
-    """Operations that a step needs for one clip: without those that `checkpoint_activations` does again.
-
-    Raises:
-        RunError: as `rehearse`.
-    """
-    with FakeCopyMode(FakeTensorMode(allow_non_fake_inputs=True)):
-        plain = copy.deepcopy(model)
-    keep_activations(plain)
-    return rehearse(plain, data, config, objective, 1).flops
-
-
-def _act(
-    actor: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective, clips: int
-) -> Rehearsal:
-    trained = [p for p in actor.parameters() if p.requires_grad]
-    average = sum(p.nbytes for p in trained) if config.ema is not None else 0
-    with _LiveBytes() as live:
-        optimizer = make_optimizer(actor, config)
-        for parameter in trained:
-            parameter.grad = torch.zeros_like(parameter)
-        optimizer.step()  # its state is there from the first step on
-        optimizer.zero_grad(set_to_none=True)
-        live.peak = live.now
-        blank = data.blank(actor.device).inputs
-        inputs = blank.new_zeros(clips, *blank.shape[1:])
-        labels = torch.zeros(clips, dtype=torch.int64, device=actor.device)
-        network = TrainedNetwork(actor, data)
-        with FlopCounterMode(display=False) as counter:
-            with autocast(actor.device, resolve_precision(config.precision, actor.device)):
-                loss, _ = objective(network, Batch(inputs, labels, labels, labels, ((0, 0),) * clips))
-            loss.backward()  # type: ignore[no-untyped-call]
-    return Rehearsal(live.peak + average, int(counter.get_total_flops()))
+def _act(actor: VideoClassifier, data: TrainingData, config: TrainConfig, objective: Objective, clips: int) -> None:
+    """Forward and backward."""
+    blank = data.blank(actor.device).inputs
+    inputs = blank.new_zeros(clips, *blank.shape[1:])
+    labels = torch.zeros(clips, dtype=torch.int64, device=actor.device)
+    with autocast(actor.device, resolve_precision(config.precision, actor.device)):
+        loss, _ = objective(TrainedNetwork(actor, data), Batch(inputs, labels, labels, labels, ((0, 0),) * clips))
+    loss.backward()  # type: ignore[no-untyped-call]
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
