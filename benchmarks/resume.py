@@ -255,10 +255,14 @@ def content(run: Path) -> dict[str, Any]:
     """All that a finished run may not differ in, by file."""
     found: dict[str, Any] = {str(path.relative_to(run)): b"" for path in run.rglob("*") if path.is_file()}
     for name in found:
-        if name in ("model.safetensors", "checkpoints/best.safetensors") or name.startswith("splits/"):
+        if name in (
+            "model.safetensors",
+            "checkpoints/best.safetensors",
+            "checkpoints/frozen.safetensors",
+        ) or name.startswith("splits/"):
             found[name] = (run / name).read_bytes()
     for file in (run / "checkpoints").glob("*.safetensors"):
-        if file.name != "best.safetensors":
+        if file.name not in ("best.safetensors", "frozen.safetensors"):
             found[str(file.relative_to(run))] = checkpoint(file)
     with (run / "history.csv").open(newline="") as file:
         found["history.csv"] = [without_seconds(row) for row in csv.DictReader(file)]

@@ -18,8 +18,8 @@ from actrec_zoo.config import TrainConfig
 from actrec_zoo.errors import RunError
 from actrec_zoo.training.average import MovingAverage
 from actrec_zoo.training.checkpoint import load_checkpoint, save_checkpoint
-from actrec_zoo.training.state import EpochRecord, Running, TrainingState
-from tests.training.test_trainer import TINY, rows
+from actrec_zoo.training.state import Callback, EpochRecord, Running, TrainingState
+from tests.training.test_trainer import FROZEN, TINY, rows
 
 KEEPING: dict[str, Any] = TINY | {"epochs": 3, "keep_checkpoints": 2}
 
@@ -166,3 +166,48 @@ def test_scaler_average_and_patience_are_restored(tmp_path: Path) -> None:
     assert not found.done and found.running.own() == saved.running.own()
     found.epoch = 3
     assert found.done
+
+
+def test_what_does_not_train_is_written_once(squares: Path, tmp_path: Path) -> None:
+    settings = FROZEN | {"epochs": 2, "cache_features": "off"}
+    seen: list[tuple[int, int]] = []
+
+    class Look(Callback):
+        def on_epoch_end(self, state: TrainingState) -> None:
+            status = (tmp_path / "run" / "checkpoints" / "frozen.safetensors").stat()
+            seen.append((status.st_ino, status.st_mtime_ns))
+
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", callbacks=[Look()], **settings)
+    assert len(seen) == 2 and seen[0] == seen[1]
+    trained = {name for name, p in run.model.net.named_parameters() if name.startswith("head.")}
+    buffers = {name for name, _ in run.model.net.named_buffers()}
+    frozen, best, last = (
+        load_file(run.path / "checkpoints" / f"{name}.safetensors") for name in ("frozen", "best", "last")
+    )
+    whole = load_file(run.path / "model.safetensors")
+    assert best.keys() == trained | buffers
+    assert {name.removeprefix("model.") for name in frozen} == whole.keys() - best.keys()
+    assert not frozen.keys() & last.keys()
+    assert all(torch.equal(whole[name.removeprefix("model.")], tensor) for name, tensor in frozen.items())
+
+
+def test_damage_to_what_does_not_train_is_named(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    actrec_zoo.train("tiny_conv3d", squares, out=run, **FROZEN | {"epochs": 1})
+    file = run / "checkpoints" / "frozen.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(RunError, match=r"frozen.safetensors is damaged: its checksum is wrong"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+
+
+def test_frozen_parameters_of_a_start_before_are_not_believed(squares: Path, tmp_path: Path) -> None:
+    first = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "first", **FROZEN | {"epochs": 1, "seed": 1})
+    killed = tmp_path / "run"
+    (killed / "checkpoints").mkdir(parents=True)
+    shutil.copy(first.path / "checkpoints" / "frozen.safetensors", killed / "checkpoints")
+    shutil.copy(first.path / "run.json", killed)
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", **FROZEN | {"epochs": 1, "seed": 2})
+    again = actrec_zoo.train("tiny_conv3d", squares, out=killed, resume=True, **FROZEN | {"epochs": 1, "seed": 2})
+    assert (again.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()

@@ -31,6 +31,7 @@ from actrec_zoo.weights import load_strictly
 
 LAST = "last.safetensors"
 BEST = "best.safetensors"
+FROZEN = "frozen.safetensors"
 HISTORY = "history.csv"
 
 _FORMAT = 1
@@ -42,7 +43,8 @@ _log = logging.getLogger(__name__)
 
 class Checkpoints(Callback):
     """Keeps checkpoints/last.safetensors (all of the state), checkpoints/best.safetensors (weights alone) and
-    history.csv of a run, and checkpoints/epoch-NNNN.safetensors where more than the last state is kept.
+    history.csv of a run, and checkpoints/epoch-NNNN.safetensors where more than the last state is kept. What does not train
+    is in checkpoints/frozen.safetensors, written once.
 
     Args:
         run: folder of the run.
@@ -59,6 +61,7 @@ class Checkpoints(Callback):
     def on_start(self, state: TrainingState) -> None:
         """Restore the state when resuming, and the files that go with it."""
         if self._resume is None:
+            distributed.from_first(lambda: (self._folder / FROZEN).unlink(missing_ok=True))
             return
         load_checkpoint(self._resume, state)
         if distributed.is_first():
@@ -67,7 +70,8 @@ class Checkpoints(Callback):
     def on_epoch_end(self, state: TrainingState) -> None:
         """Save the weights if the epoch is the best so far, then the state that says so, then the history."""
         if state.best is state.history[-1]:
-            best = gathered(state.answering.net.state_dict())
+            _keep_frozen(self._folder, state)
+            best = gathered(_changing(state.answering, state))
             if distributed.is_first():
                 write_weights(self._folder / BEST, best)
         save_checkpoint(self._folder / LAST, state)
@@ -130,13 +134,16 @@ def find_checkpoint(folder: Path) -> Path | None:
 
 
 def save_checkpoint(path: Path, state: TrainingState) -> None:
-    """Write the state of a run; of several processes the first one does, and all have to ask.
+    """Write the state of a run, and beside it, once, what does not train.
+
+    Of several processes the first one writes, and all have to ask.
 
     Raises:
         RunError: the file cannot be written; the one before it is left as it was.
     """
     running = state.running.save()
-    tensors = {f"{_MODEL}{name}": tensor for name, tensor in state.model.net.state_dict().items()}
+    _keep_frozen(path.parent, state)
+    tensors = {f"{_MODEL}{name}": tensor for name, tensor in _changing(state.model, state).items()}
     tensors |= _optimizer_tensors(state.optimizer)
     if state.ema is not None:
         tensors |= {f"{_EMA}{name}": tensor for name, tensor in state.ema.state_dict().items()}
@@ -190,6 +197,22 @@ def load_model(path: Path, model: VideoClassifier) -> None:
     _fill(path, model, _read(path)[1])
 
 
+def read_best(folder: Path) -> dict[str, Tensor]:
+    """The weights of the best epoch, whole.
+
+    Args:
+        folder: of the checkpoints of a run.
+
+    Raises:
+        RunError: a file is missing or damaged.
+    """
+    try:
+        best = safetensors.torch.load_file(folder / BEST)
+    except (SafetensorError, OSError) as error:
+        raise _DamagedError(f"{folder / BEST} is damaged: {error}") from error
+    return {**{name.removeprefix(_MODEL): tensor for name, tensor in _read_frozen(folder).items()}, **best}
+
+
 def write_history(path: Path, history: list[EpochRecord]) -> None:
     """Write history.csv, one row an epoch."""
     text = io.StringIO()
@@ -241,6 +264,43 @@ def _link(path: Path, to: Path) -> None:
     write_atomically(to, link)
 
 
+def _frozen_names(state: TrainingState) -> set[str]:
+    return {name for name, parameter in state.model.net.named_parameters() if not parameter.requires_grad}
+
+
+def _changing(model: VideoClassifier, state: TrainingState) -> dict[str, Tensor]:
+    """What of a network training changes: all but the parameters that do not train."""
+    frozen = _frozen_names(state)
+    return {name: tensor for name, tensor in model.net.state_dict().items() if name not in frozen}
+
+
+def _keep_frozen(folder: Path, state: TrainingState) -> None:
+    """Write the parameters that do not train, unless there are none or they have been written."""
+    file, names = folder / FROZEN, _frozen_names(state)
+    if not names or distributed.from_first(file.is_file):
+        return
+    frozen = {f"{_MODEL}{name}": tensor for name, tensor in state.model.net.state_dict().items() if name in names}
+    whole = gathered(frozen)
+    if distributed.is_first():
+        notes = {"checksum": str(_checksum(whole))}
+        write_atomically(file, lambda temporary: safetensors.torch.save_file(whole, temporary, notes))
+
+
+def _read_frozen(folder: Path) -> dict[str, Tensor]:
+    """The parameters that do not train; none where all do."""
+    file = folder / FROZEN
+    if not file.is_file():
+        return {}
+    try:
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (no mapping)
+            if (opened.metadata() or {}).get("checksum") != str(_checksum(tensors)):
+                raise ValueError("its checksum is wrong")
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _DamagedError(f"{file} is damaged: {error}") from error
+    return tensors
+
+
 def _checksum(tensors: Mapping[str, Tensor]) -> int:
     """CRC-32 of all tensors."""
     value = 0
@@ -261,7 +321,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         raise _DamagedError(f"{path} is damaged: {error}") from error
     if plain.get("format") != _FORMAT:
         raise RunError(f"{path} has format {plain.get('format')}, this actrec-zoo reads {_FORMAT}")
-    return plain, tensors
+    return plain, {**_read_frozen(path.parent), **tensors}
 
 
 def _fill(path: Path, model: VideoClassifier, tensors: dict[str, Tensor]) -> None:

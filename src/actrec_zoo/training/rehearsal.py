@@ -52,7 +52,7 @@ def rehearse(model: VideoClassifier, data: TrainingData, config: TrainConfig, ob
         optimizer.zero_grad(set_to_none=True)
         live.peak = live.now
         _act(actor, data, config, objective, clips)
-        average = sum(p.nbytes for p in trained) if config.ema is not None else 0
+        average = sum(p.nbytes for p in actor.parameters() if p.requires_grad) if config.ema is not None else 0
         return int(live.peak + average)
 
 

@@ -24,12 +24,11 @@ from actrec_zoo.files import (
     read_json,
     remove_leftovers,
     require_folder,
-    write_atomically,
     write_json,
 )
-from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config
+from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config, write_weights
 from actrec_zoo.locking import LOCK_FILE, is_locked, locked
-from actrec_zoo.training.checkpoint import BEST
+from actrec_zoo.training.checkpoint import BEST, FROZEN, read_best
 
 RUN_FILE = "run.json"
 _FORMAT = 1
@@ -67,7 +66,9 @@ class RunFolder:
     @property
     def has_checkpoint(self) -> bool:
         """Whether there is something to resume."""
-        return self.checkpoints.is_dir() and any(path.name != BEST for path in self.checkpoints.glob("*.safetensors"))
+        return self.checkpoints.is_dir() and any(
+            path.name not in (BEST, FROZEN) for path in self.checkpoints.glob("*.safetensors")
+        )
 
     def begin(
         self,
@@ -116,8 +117,7 @@ class RunFolder:
         Raises:
             RunError: the file cannot be written.
         """
-        best = self.checkpoints / BEST
-        write_atomically(self.path / WEIGHTS_FILE, lambda file: shutil.copyfile(best, file))
+        write_weights(self.path / WEIGHTS_FILE, read_best(self.checkpoints))
 
     @contextmanager
     def claim(self) -> Iterator[None]:
