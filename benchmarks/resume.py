@@ -41,6 +41,7 @@ Process = multiprocessing.context.ForkServerProcess
 SCENES = 5
 PRELOADED = ["actrec_zoo.api", "actrec_zoo.cli.train", "actrec_zoo.cli.reporter", "matplotlib.figure"]
 PATIENCE = 300.0
+OF_WEIGHTS = ("model.safetensors", "best.safetensors", "frozen.safetensors")
 """Seconds until a process that does not end counts as one that hangs."""
 
 SMALL = [
@@ -255,14 +256,10 @@ def content(run: Path) -> dict[str, Any]:
     """All that a finished run may not differ in, by file."""
     found: dict[str, Any] = {str(path.relative_to(run)): b"" for path in run.rglob("*") if path.is_file()}
     for name in found:
-        if name in (
-            "model.safetensors",
-            "checkpoints/best.safetensors",
-            "checkpoints/frozen.safetensors",
-        ) or name.startswith("splits/"):
+        if Path(name).name in OF_WEIGHTS or name.startswith("splits/"):
             found[name] = (run / name).read_bytes()
     for file in (run / "checkpoints").glob("*.safetensors"):
-        if file.name not in ("best.safetensors", "frozen.safetensors"):
+        if file.name not in OF_WEIGHTS:
             found[str(file.relative_to(run))] = checkpoint(file)
     with (run / "history.csv").open(newline="") as file:
         found["history.csv"] = [without_seconds(row) for row in csv.DictReader(file)]

@@ -55,7 +55,7 @@ def require_same(cached: FinishedRun, live: FinishedRun, start: dict[str, torch.
     clips = torch.rand(4, 3, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         assert torch.allclose(cached.model(clips), live.model(clips), atol=1e-5)
-    last = [load_file(run.path / "checkpoints" / "last.safetensors") for run in (cached, live)]
+    last = [_weights_at_the_end(run.path / "checkpoints") for run in (cached, live)]
     moved = 0
     for name, begun in start.items():
         ends = [tensors[f"model.{name}"].float() for tensors in last]
@@ -63,6 +63,10 @@ def require_same(cached: FinishedRun, live: FinishedRun, start: dict[str, torch.
         moved += int(way > 0)
         assert (ends[0] - ends[1]).norm() <= 1e-4 * way, name
     assert moved == sum(name.startswith("head.") for name in start)
+
+
+def _weights_at_the_end(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "frozen.safetensors") | load_file(folder / "last.safetensors")
 
 
 def start_of(run: FinishedRun) -> dict[str, torch.Tensor]:

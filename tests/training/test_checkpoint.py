@@ -203,11 +203,13 @@ def test_damage_to_what_does_not_train_is_named(squares: Path, tmp_path: Path) -
 
 
 def test_frozen_parameters_of_a_start_before_are_not_believed(squares: Path, tmp_path: Path) -> None:
-    first = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "first", **FROZEN | {"epochs": 1, "seed": 1})
-    killed = tmp_path / "run"
-    (killed / "checkpoints").mkdir(parents=True)
-    shutil.copy(first.path / "checkpoints" / "frozen.safetensors", killed / "checkpoints")
-    shutil.copy(first.path / "run.json", killed)
-    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", **FROZEN | {"epochs": 1, "seed": 2})
-    again = actrec_zoo.train("tiny_conv3d", squares, out=killed, resume=True, **FROZEN | {"epochs": 1, "seed": 2})
+    first, whole = (
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / str(seed), **FROZEN | {"epochs": 1, "seed": seed})
+        for seed in (1, 2)
+    )
+    killed = tmp_path / "killed" / "checkpoints"
+    killed.mkdir(parents=True)
+    shutil.copy(first.path / "checkpoints" / "frozen.safetensors", killed)
+    shutil.copy(whole.path / "run.json", killed.parent)
+    again = actrec_zoo.train("tiny_conv3d", squares, out=killed.parent, resume=True)
     assert (again.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()

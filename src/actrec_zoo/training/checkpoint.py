@@ -43,8 +43,8 @@ _log = logging.getLogger(__name__)
 
 class Checkpoints(Callback):
     """Keeps checkpoints/last.safetensors (all of the state), checkpoints/best.safetensors (weights alone) and
-    history.csv of a run, and checkpoints/epoch-NNNN.safetensors where more than the last state is kept. What does not train
-    is in checkpoints/frozen.safetensors, written once.
+    history.csv of a run, and checkpoints/epoch-NNNN.safetensors where more than the last state is kept. What does not
+    train is in checkpoints/frozen.safetensors, written once.
 
     Args:
         run: folder of the run.
