@@ -41,16 +41,12 @@ from actrec_zoo.precision import Precision, autocast
 from actrec_zoo.registry import get_registry
 from actrec_zoo.spec import InputSpec, ModelSpec
 from actrec_zoo.training.objective import Classification
+from actrec_zoo.training.peaks import stated_peak
 from actrec_zoo.training.state import Callback, TrainingState
 from actrec_zoo.training.trainer import SupervisedTrainer
 from data import cpu_seconds, worker_ids
 
 FIRST_STEPS = 3
-PEAKS = {  # of a device, dense, 1e12 operations a second: NVIDIA's data sheets; fp32 without TF32, as torch has it
-    "H100": {"fp32": 67.0, "bf16": 989.0},
-    "H200": {"fp32": 67.0, "bf16": 989.0},
-    "A100": {"fp32": 19.5, "bf16": 312.0},
-}
 WAYS = {"fp32": ("fp32", False), "bf16": ("bf16", False), "bf16 compiled": ("bf16", True)}
 
 
@@ -399,9 +395,9 @@ def on_gpu(data: Path, device: torch.device, quick: bool) -> dict[str, Any]:
         task = Task(model, InMemory(clips), batch, device, precision=precision, compiled=compiled)
         measured = compare(LOOPS, task, rounds)
         operations = 3 * count_flops(meta_network(get_registry().find(name), 6, spec, config.options), spec)
-        peak = None if tiny else peak_of(torch.cuda.get_device_name(device), precision)
+        peak = None if tiny else stated_peak(torch.cuda.get_device_name(device), precision)
         for loop in measured.values():
-            loop["mfu"] = None if peak is None else operations * loop["clips_a_second"] / peak
+            loop["mfu"] = None if peak is None else operations * loop["clips_a_second"] / peak.flops
         found[f"{name}, {how}"] = {
             "batch": batch,
             "steps": steps,
@@ -410,11 +406,6 @@ def on_gpu(data: Path, device: torch.device, quick: bool) -> dict[str, Any]:
             "loops": measured,
         }
     return found
-
-
-def peak_of(device: str, precision: str) -> float | None:
-    """Operations a second that a GPU can do at most; None where it is not known."""
-    return next((peaks[precision] * 1e12 for name, peaks in PEAKS.items() if name in device), None)
 
 
 def pipeline(clips: ClipDataset, batch: int) -> float:
