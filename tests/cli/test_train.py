@@ -257,7 +257,7 @@ def test_what_fits_goes_on_to_the_data(tmp_path: Path, invoke: Invoke) -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run(squares: Path, tmp_path: Path, invoke: Invoke) -> None:
     outcome = invoke("train", "tiny_conv3d", "--data", squares, "--out", tmp_path / "run", *ONCE, "--lr", "1e30")
-    assert_refused(outcome, "epoch 1", "not a number", "--lr")
+    assert_refused(outcome, "epoch 1", "not a number", "--set lr=")
     assert not (tmp_path / "run").exists()
 
 

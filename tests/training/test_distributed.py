@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 import actrec_zoo
 from actrec_zoo.cli import BAD_INPUT
 from actrec_zoo.data import feature_store, features
 from actrec_zoo.errors import ConfigError
-from tests.training.test_trainer import FROZEN, broken_copy
+from tests.training.test_trainer import FROZEN, TINY, broken_copy
 from tests.training.test_update import NO_BATCH_STATISTICS
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -92,7 +93,11 @@ def test_two_processes_train_the_model_that_one_does(squares: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"optimizer": "sgd", "accumulate": 2}, FROZEN | {"batch_size": 5}],
+    [
+        {},
+        pytest.param({"optimizer": "sgd", "accumulate": 2}, marks=pytest.mark.slow),
+        pytest.param(FROZEN | {"batch_size": 5}, marks=pytest.mark.slow),
+    ],
     ids=["adamw", "sgd in two parts", "features"],
 )
 def test_divided_weights_train_the_model_that_one_process_does(
@@ -204,7 +209,7 @@ def test_machines_with_caches_of_their_own_fill_each(
     ("what", "message"),
     [
         ("other data", "process 1 finds other videos in"),
-        ("other settings", "process 1 has other settings than the first"),
+        pytest.param("other settings", "process 1 has other settings than the first", marks=pytest.mark.slow),
     ],
 )
 def test_processes_that_were_started_differently_are_refused(
@@ -258,19 +263,32 @@ def test_other_commands_refuse_a_launcher(squares: Path, tmp_path: Path) -> None
 
 
 def test_what_one_process_cannot_read_is_known_to_all(squares: Path, tmp_path: Path) -> None:
-    data = broken_copy(squares, tmp_path / "data", broken=2)
-    done = trained(data, tmp_path / "run", NO_BATCH_STATISTICS | {"epochs": 1, "sampling": "blocks"})
+    """Each video is read by one process in the only epoch."""
+    data = broken_copy(squares, tmp_path / "data", broken=3)
+    settings = NO_BATCH_STATISTICS | {"epochs": 1, "sampling": "uniform", "views": 1, "batch_size": 2}
+    alone = actrec_zoo.train("tiny_conv3d", data, out=tmp_path / "one", **settings)
+    done = trained(data, tmp_path / "two", settings)
     assert done.returncode == 0, done.stderr
-    report = actrec_zoo.evaluate(tmp_path / "run", data, split="all", workers=0, device="cpu")
-    assert report["n_failed"] == 2
+    with safe_open(tmp_path / "two" / "checkpoints" / "last.safetensors", framework="pt") as file:
+        failures = json.loads(file.metadata()["state"])["failures"]
+    assert {video for video, *_ in failures} == {failure.video for failure in alone.result.failures}
+    assert len(failures) >= 2
+
+
+def test_what_is_validated_is_what_is_kept(squares: Path, tmp_path: Path) -> None:
+    """Running statistics of each process are those of its own clips, until they agree."""
+    done = trained(squares, tmp_path / "run", TINY | {"epochs": 1, "batch_size": 5, "ema": 0.5})
+    assert done.returncode == 0, done.stderr
+    report = actrec_zoo.evaluate(tmp_path / "run", squares, split="val", workers=0, device="cpu")
+    assert report["video"]["loss"] == pytest.approx(history(tmp_path / "run")[0]["val_loss"], abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("data", "settings", "message"),
     [
         ("nowhere", {}, "nowhere"),
-        ("squares", {"augment": ["flop"]}, "unknown augmentation 'flop'"),
-        ("squares", {"trainable": ["@nothing"]}, "@nothing"),
+        pytest.param("squares", {"augment": ["flop"]}, "unknown augmentation 'flop'", marks=pytest.mark.slow),
+        pytest.param("squares", {"trainable": ["@nothing"]}, "@nothing", marks=pytest.mark.slow),
     ],
     ids=["no data", "augmentation", "group"],
 )
@@ -292,7 +310,7 @@ def test_a_process_that_fails_within_an_epoch_ends_all(squares: Path, tmp_path: 
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("what", ["fails", "dies"])
+@pytest.mark.parametrize("what", [pytest.param("fails", marks=pytest.mark.slow), "dies"])
 def test_a_process_is_told_that_another_one_has_ended(squares: Path, tmp_path: Path, what: str) -> None:
     """Without a launcher, which ends all processes by itself."""
     with socket.socket() as free:
@@ -319,7 +337,7 @@ def test_too_many_unreadable_videos_end_all(squares: Path, tmp_path: Path) -> No
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("what", ["dies", "is terminated"])
+@pytest.mark.parametrize("what", ["dies", pytest.param("is terminated", marks=pytest.mark.slow)])
 def test_a_run_that_lost_a_process_goes_on_in_another_number_of_them(squares: Path, tmp_path: Path, what: str) -> None:
     alone = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "one", epochs=2, **ODD)
     done = watched(what, squares, tmp_path / "two", ODD | {"epochs": 2, "checkpoint_steps": 1})

@@ -193,8 +193,8 @@ class _Loop:
         val_loss = report.video.loss if report.video.loss is not None else math.inf
         if math.isnan(val_loss):
             raise RunError(
-                f"the validation loss of epoch {state.epoch + 1} is not a number: a lower lr may help. "
-                "Nothing of that epoch is saved."
+                f"the validation loss of epoch {state.epoch + 1} is not a number: lower the learning "
+                "rate (--set lr=...). Nothing of that epoch is saved."
             )
         seconds, last_lr = time.perf_counter() - started, self._lr_at(state.steps - 1)
         self._finish(EpochRecord(state.epoch + 1, loss, top1, val_loss, report.video.top1, last_lr, seconds))
@@ -274,8 +274,8 @@ class _Loop:
         videos = dict.fromkeys(self._train.manifest.paths[self._train.locate(index)[0]] for _, index in keys)
         listed = ", ".join(list(videos)[:_SHOWN]) + (", ..." if len(videos) > _SHOWN else "")
         raise RunError(
-            f"the loss is not a number in epoch {self._state.epoch + 1}, step {step + 1} ({listed}): a lower "
-            "lr, or a limit for the gradient (clip_grad=1), may help. Nothing of that step is saved."
+            f"the loss is not a number in epoch {self._state.epoch + 1}, step {step + 1} ({listed}): lower the "
+            "learning rate (--set lr=...) or limit the gradient (--set clip_grad=1). Nothing of that step is saved."
         )
 
     def _set_lr(self) -> None:
