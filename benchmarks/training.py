@@ -1,6 +1,6 @@
 """Training: a frozen backbone, the loop itself, and a GPU, each beside its peers in the same run.
 
-    python benchmarks/training.py [--quick] [--json FILE] [--device auto|cpu|cuda]
+    python benchmarks/training.py [--quick] [--only NAME] [--json FILE] [--device auto|cpu|cuda]
 
 1. A fine-tune of 30 epochs with a frozen backbone: ours, `actrec_zoo.train` from an empty cache of features and again
    from the one it leaves, beside the same job as the 2023 study does it: every epoch through the whole network and
@@ -183,7 +183,7 @@ class ReportsClips(torch.utils.data.Dataset[tuple[Tensor, int]]):
         self.labels = labels
         self.mean, self.std = np.array(spec.mean, np.float32), np.array(spec.std, np.float32)
         height, width = resized(spec)
-        left, top = (width - spec.size) // 2, (height - spec.size) // 2
+        left, top = round((width - spec.size) / 2), round((height - spec.size) / 2)  # as torchvision rounds
         self.resized, self.box = (width, height), (left, top, left + spec.size, top + spec.size)
 
     def __len__(self) -> int:
@@ -364,6 +364,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small inputs, few clips and epochs: under a minute")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
+    parser.add_argument("--only", action="append", metavar="NAME", help="a model of part 1, loops, overhead or gpu")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda; with cpu, part 3 runs at tiny sizes")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -377,6 +378,8 @@ def main() -> None:
 
     report["fine_tune"] = []
     for job in jobs(arguments.quick):
+        if arguments.only and job.model not in arguments.only:
+            continue
         report["fine_tune"].append(fine_tune(job, device.type, 10 if arguments.quick else 30))
         show_fine_tune(report["fine_tune"][-1])
         keep()
@@ -385,6 +388,8 @@ def main() -> None:
         os.environ["ACTREC_ZOO_CACHE"] = str(root / "cache")
         write_clips(root, {"train": 16, "val": 6, "test": 6}, LOOP_FRAMES, LOOP_SIZE)
         for name, part in training_loops.parts(root / "clips", device, arguments):
+            if arguments.only and name not in arguments.only:
+                continue
             report[name] = part()
             training_loops.show(name, report[name])
             keep()
