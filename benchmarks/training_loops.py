@@ -356,7 +356,7 @@ def loops(data: Path, device: torch.device, quick: bool) -> dict[str, Any]:
     cases = (
         [("squeezenet_attn", {"size": 32}, 2, 8)]
         if quick
-        else [("r3d_attn_adaptive", {"size": 48}, 8, 12), ("squeezenet_attn", {}, 8, 8)]
+        else [("r3d_attn_adaptive", {"size": 48}, 8, 8), ("squeezenet_attn", {"size": 112}, 4, 8)]
     )
     found: dict[str, Any] = {}
     for name, settings, batch, steps in cases:
@@ -370,7 +370,7 @@ def loops(data: Path, device: torch.device, quick: bool) -> dict[str, Any]:
                 "steps": steps,
                 "workers": workers,
                 "load_average": round(os.getloadavg()[0], 2),
-                "loops": compare(LOOPS, task, 2 if quick else 5),
+                "loops": compare(LOOPS, task, 2 if quick else 3),
             }
     return found
 
