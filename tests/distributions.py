@@ -17,6 +17,7 @@ from actrec_zoo.plugin_manager import PluginManager, get_plugin_manager
 from actrec_zoo.registry import Registry, get_registry
 from tests.conftest import Outcome
 
+ROOT = Path(__file__).parents[1]
 _numbers = count()
 
 
@@ -96,10 +97,10 @@ class Site:
 
 
 def run_python(*arguments: str, **environ: str) -> Outcome:
-    """Run the interpreter with further environment variables."""
-    done = subprocess.run(
-        [sys.executable, *arguments], env=os.environ | environ, capture_output=True, text=True, check=False
-    )
+    """Run the interpreter, where the tests can be imported, with further environment variables."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path} | environ
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

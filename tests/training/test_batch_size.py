@@ -156,8 +156,8 @@ FLAGS = (
 
 def test_memory_that_ends_in_training_ends_the_run_with_what_to_lower(large: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ("train", "tiny_conv3d", "--data", large, "--out", run, *FLAGS, "--epochs", 1)
-    ended = limited(tmp_path, 250, *words, "--batch-size", 16)
+    words = ("train", "tiny_conv3d", "--data", large, "--out", run, *FLAGS, "--set", "options.width=512")
+    ended = limited(tmp_path, 700, *words, "--epochs", 1, "--batch-size", 16)
     assert ended.code == 2 and "Traceback" not in ended.err, ended.err
     assert "error: not enough memory to train" in ended.err and "--set accumulate=2" in ended.err
     assert not run.exists(), "nothing was trained, so nothing is left"

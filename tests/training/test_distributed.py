@@ -316,12 +316,17 @@ def test_a_process_is_told_that_another_one_has_ended(squares: Path, tmp_path: P
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    meeting["OMP_NUM_THREADS"] = "1"  # as launchers set it: more threads than cores spin for minutes
     words = [sys.executable, str(SCRIPT), what, str(squares), str(tmp_path / "run"), json.dumps(ODD | {"epochs": 1})]
     started = [
         subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | meeting | {"RANK": rank})
         for rank in ("0", "1")
     ]
-    told = [process.communicate(timeout=PATIENCE)[1] for process in started]
+    try:
+        told = [process.communicate(timeout=PATIENCE)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
     assert started[0].returncode == BAD_INPUT
     assert "error: process 0 ends because another process of the run has ended" in told[0]
     assert "Traceback" not in told[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sqlite3
 import struct
 import sys
@@ -21,7 +20,6 @@ from actrec_zoo.training.tracking import Tracking
 from tests.conftest import SMALL, Outcome
 from tests.distributions import run_python
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("tensorboard", "wandb", "mlflow", "trackio")
 MISSING = [name for name in NAMES if find_spec(name) is None]
 Figures = dict[str, list[tuple[int, float]]]
@@ -48,9 +46,8 @@ def needs(name: str) -> pytest.MarkDecorator:
 
 
 def python(*arguments: object, **environ: str) -> Outcome:
-    """Run the interpreter where the tests can be imported; trackers stay in the folder that `environ` gives them."""
-    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return run_python(*map(str, arguments), PYTHONPATH=path, **environ)
+    """Run the interpreter; trackers stay in the folder that `environ` gives them."""
+    return run_python(*map(str, arguments), **environ)
 
 
 def tracked_twice(squares: Path, run: Path, tracker: str, **environ: str) -> None:
