@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from actrec_zoo._version import __version__
 
 if TYPE_CHECKING:
-    from actrec_zoo.api import evaluate, train
+    from actrec_zoo.api import train
     from actrec_zoo.classifier import VideoClassifier
     from actrec_zoo.errors import ActrecZooError
+    from actrec_zoo.evaluating import evaluate, evaluate_scores
     from actrec_zoo.loading import load
     from actrec_zoo.plugin_manager import hookimpl
     from actrec_zoo.registry import get_spec, list_models
@@ -28,6 +29,7 @@ __all__ = [
     "VideoClassifier",
     "__version__",
     "evaluate",
+    "evaluate_scores",
     "get_spec",
     "hookimpl",
     "list_models",
@@ -39,7 +41,8 @@ __all__ = [
 _HOMES = {
     "ActrecZooError": "actrec_zoo.errors",
     "VideoClassifier": "actrec_zoo.classifier",
-    "evaluate": "actrec_zoo.api",
+    "evaluate": "actrec_zoo.evaluating",
+    "evaluate_scores": "actrec_zoo.evaluating",
     "get_spec": "actrec_zoo.registry",
     "hookimpl": "actrec_zoo.plugin_manager",
     "list_models": "actrec_zoo.registry",

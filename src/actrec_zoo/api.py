@@ -17,29 +17,20 @@ import torch
 from actrec_zoo import distributed
 from actrec_zoo.cards import run_card
 from actrec_zoo.classifier import VideoClassifier
-from actrec_zoo.components import objective_of, plugin_callbacks, plugin_metrics, read_data, trainer_of
+from actrec_zoo.components import objective_of, plugin_callbacks, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.dataset import ClipDataset
-from actrec_zoo.data.layouts import data_name
-from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress
-from actrec_zoo.data.sampling import ClipSampler
-from actrec_zoo.data.transforms import ClipTransform
 from actrec_zoo.data.workers import worker_deaths_named
 from actrec_zoo.devices import cpu_threads, default_workers, resolve_device
-from actrec_zoo.errors import ConfigError, DataError, InterruptedRun, RunError
-from actrec_zoo.evaluation.evaluator import EvalReport
-from actrec_zoo.evaluation.inference import run_evaluation
-from actrec_zoo.evaluation.plots import plot_confusion, plot_history
-from actrec_zoo.files import require_folder, write_json, write_text
+from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
+from actrec_zoo.evaluation.plots import plot_history
+from actrec_zoo.files import write_text
 from actrec_zoo.fitting import check_fit
 from actrec_zoo.hub import store
-from actrec_zoo.hub.package import EVAL_FILE, library_versions
-from actrec_zoo.hub.remote import PREFIX
-from actrec_zoo.loading import check_first_weights, create, load, load_to_answer, locate
+from actrec_zoo.loading import check_first_weights, create, load
 from actrec_zoo.memory import shortages_named
-from actrec_zoo.precision import Precision, resolve_precision
-from actrec_zoo.preparation import EvalSplit, clip_datasets, part_of, probed, training_data
+from actrec_zoo.preparation import clip_datasets, require_same_clips, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.batch_size import choose_batch_size
 from actrec_zoo.training.caching import with_features
@@ -50,7 +41,7 @@ from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.profile_files import ProfileFiles
 from actrec_zoo.training.recompute import recompute_blocks
-from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
+from actrec_zoo.training.run import RunFolder, open_run, refuse_changes
 from actrec_zoo.training.state import Callback, InterruptBetweenSteps, terminated_like_interrupted
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
@@ -175,7 +166,7 @@ def _train(
         lambda: initial_model(registered, resolved.config, manifest.classes, continued).to(device)
     )
     clips = distributed.together(lambda: clip_datasets(resolved.config, classifier.input, manifest, splits))
-    _require_same_clips(resolved.config.data, clips)
+    require_same_clips(resolved.config.data, clips)
     arrange(classifier.net, channels_last=wants_channels_last(resolved.config, device))
     if resolved.config.checkpoint_activations:
         distributed.together(lambda: recompute_blocks(classifier))
@@ -201,125 +192,12 @@ def _train(
     return FinishedRun(folder.path, result, distributed.together(lambda: load(folder.path, device=device)))
 
 
-def evaluate(
-    model: str | Path | VideoClassifier,
-    data: str | Path,
-    *,
-    data_format: str | None = None,
-    classes: str | None = None,
-    split: EvalSplit = "test",
-    splits: str | Path | None = None,
-    out: str | Path | None = None,
-    weights: str = "auto",
-    batch_size: int = 16,
-    precision: str = "fp32",
-    workers: int | None = None,
-    device: str = "auto",
-    track: Track[Any] = no_progress,
-) -> dict[str, Any]:
-    """Evaluate a trained model and return what eval.json holds.
-
-    Args:
-        model: run folder, name, `hf:` reference, or a loaded model.
-        data: folder or file, in any known layout.
-        data_format: name of the layout; found out without it.
-        classes: text file with the classes to keep, or `hmdb_simp`.
-        split: which part of the data; `all` needs no split files.
-        splits: folder of split files; by default the run's own copy, else the splits that the data set states.
-        out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
-            nothing is written for a loaded model without it.
-        weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
-        batch_size: clips at once; the result does not depend on it.
-        precision: that the network computes in: fp32, bf16, fp16, or auto, which is what `train` takes on the device.
-        workers: decoding processes.
-        device: auto, cpu, cuda or mps.
-        track: shows the progress.
-
-    Raises:
-        ActrecZooError: the model, the data or the splits do not fit.
-    """
-    distributed.join()
-    with distributed.losses_named():
-        target = distributed.together(lambda: resolve_device(device))
-        number_format = distributed.together(lambda: resolve_precision(precision, target))
-        home, classifier, folder = distributed.first_before_others(lambda: _to_evaluate(model, weights, out))
-        manifest, videos = distributed.first_before_others(
-            lambda: _evaluated(classifier, data, data_format, classes, split, splits, home, track)
-        )
-        was_on = classifier.device
-        clips = ClipDataset(
-            manifest, videos, ClipSampler.for_evaluation(classifier.input), ClipTransform(classifier.input)
-        )
-        _require_same_clips(data, [clips])
-        with shortages_named("evaluate", "Fewer clips at once take less: a smaller --batch-size, or --precision bf16."):
-            report = run_evaluation(
-                classifier.to(target),
-                clips,
-                batch_size=batch_size,
-                workers=default_workers() if workers is None else workers,
-                precision=number_format,
-                metrics=plugin_metrics(),
-                track=track,
-            )
-        classifier.to(was_on)
-        seen = None if home is None else distributed.from_first(lambda: count_seen(home, manifest, videos))
-        protocol = _protocol(classifier, data, split, seen, number_format)
-        result = report.to_dict(model=classifier.id, protocol=protocol, versions=library_versions())
-        if folder is not None:
-            distributed.from_first(lambda: _write_report(folder, report, result))
-        return result
-
-
-def _to_evaluate(
-    model: str | Path | VideoClassifier, weights: str, out: str | Path | None
-) -> tuple[Path | None, VideoClassifier, Path | None]:
-    """Where the model lies, the model, and the folder of its results."""
-    home = None if isinstance(model, VideoClassifier) or weights != "auto" else locate(model)
-    classifier = model if isinstance(model, VideoClassifier) else load_to_answer(home or model, weights)
-    folder = Path(out) if out else _home_of_results(model, home)
-    if folder is not None:
-        require_folder(folder)
-    return home, classifier, folder
-
-
-def _evaluated(
-    classifier: VideoClassifier,
-    data: str | Path,
-    data_format: str | None,
-    classes: str | None,
-    split: EvalSplit,
-    splits: str | Path | None,
-    home: Path | None,
-    track: Track[Any],
-) -> tuple[Manifest, IntArray]:
-    """The data, with frame counts, and the videos of it that are evaluated."""
-    manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
-    manifest = probed(manifest, classifier.input, track)
-    files = _splits_folder(splits, home) if splits or split != "all" else None
-    return part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
-
-
-def _write_report(folder: Path, report: EvalReport, result: Mapping[str, Any]) -> None:
-    write_json(folder / EVAL_FILE, result)
-    plot_confusion(folder / "plots" / "confusion.png", report.confusion, report.labels)
-
-
 def _require_one_configuration(config: TrainConfig) -> None:
     """Raise ConfigError where processes were started with other settings."""
     settings = {key: value for key, value in config.model_dump(mode="json").items() if key not in _OF_A_PROCESS}
     distributed.require_same(
         lambda: settings,
         lambda other: ConfigError(f"process {other} has other settings than the first: start all alike"),
-    )
-
-
-def _require_same_clips(data: str | Path, parts: Sequence[ClipDataset]) -> None:
-    """Raise DataError where processes find other videos: they would wait for each other in different steps."""
-    distributed.require_same(
-        lambda: [part.digest() for part in parts],
-        lambda other: DataError(
-            f"process {other} finds other videos in {data} than the first: each node needs the same"
-        ),
     )
 
 
@@ -425,36 +303,3 @@ def _finish(folder: RunFolder, result: TrainResult) -> None:
     folder.finish()
     write_text(folder.path / "README.md", run_card(folder.path))
     plot_history(folder.curves, result.history)
-
-
-def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> Path | None:
-    """The model's own folder; for one of the Hub, whose folder is a cache, one below runs/."""
-    if home is None or not str(model).startswith(PREFIX):
-        return home
-    return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
-
-
-def _protocol(
-    model: VideoClassifier, data: str | Path, split: EvalSplit, seen: int | None, precision: Precision
-) -> dict[str, Any]:
-    """What the figures were measured with."""
-    return {
-        "name": "video",
-        "data": data_name(data),
-        "split": split,
-        "seen": seen,
-        "clip": "each clip by itself",
-        "video": "mean of the softmax of its clips",
-        "top5": f"top-{min(5, len(model.labels))} of {len(model.labels)} classes",
-        "crop": "center",
-        "precision": precision,
-        **model.input.to_dict(),
-    }
-
-
-def _splits_folder(splits: str | Path | None, home: Path | None) -> Path | None:
-    """Split files asked for, or the run's own."""
-    if splits is not None:
-        return Path(splits)
-    own = home / "splits" if home is not None else None
-    return own if own is not None and own.is_dir() else None

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from actrec_zoo import distributed
 from actrec_zoo.components import read_data
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.allocation import make_splits
@@ -122,6 +123,16 @@ def probed(manifest: Manifest, spec: InputSpec, track: Track[Any]) -> Manifest:
     rated = with_rates(counted, track)
     warn_of_unknown_rates(rated)
     return rated
+
+
+def require_same_clips(data: str | Path, parts: Sequence[ClipDataset]) -> None:
+    """Raise DataError where processes find other videos: they would wait for each other in different steps."""
+    distributed.require_same(
+        lambda: [part.digest() for part in parts],
+        lambda other: DataError(
+            f"process {other} finds other videos in {data} than the first: each node needs the same"
+        ),
+    )
 
 
 def _describe_data(manifest: Manifest, splits: Splits) -> None:

@@ -299,3 +299,22 @@ def test_failures_of_two_parts_of_one_video_are_told_apart(tmp_path: Path) -> No
     table.write_text("path,label,start_frame,end_frame\na.mp4,run,0,4\na.mp4,jump,4,8\n")
     failures = make_dataset(probe(read_manifest(table))).failures
     assert [failure.path for failure in failures] == ["a.mp4#frames=0-4", "a.mp4#frames=4-8"]
+
+
+def test_crops_of_a_clip_are_views_and_are_decoded_once(manifest: Manifest) -> None:
+    spec = InputSpec(frames=4, size=16, resize=(16, 24))
+    read = []
+
+    class Counting(ClipDataset):
+        def _read(self, video: int, run: int, key: tuple[int, int, int]) -> torch.Tensor:
+            read.append((video, run))
+            return super()._read(video, run, key)
+
+    clips = Counting(manifest, np.array([3, 1]), ClipSampler("spread", 4, views=2), ClipTransform(spec, crops=3))
+    assert len(clips) == 2 * 2 * 3
+    found = [clips.clip(index, 0) for index in range(len(clips))]
+    assert [(clip.video, clip.view) for clip in found] == [(3, view) for view in range(6)] + [(1, v) for v in range(6)]
+    assert read == [(3, 0), (3, 1), (1, 0), (1, 1)]
+    whole = ClipDataset(manifest, np.array([3]), ClipSampler("spread", 4, views=2), ClipTransform(spec))
+    assert torch.equal(found[4].frames, whole.clip(1, 0).frames), "the middle crop of the second clip"
+    assert not torch.equal(found[3].frames, found[5].frames)

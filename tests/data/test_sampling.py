@@ -146,3 +146,16 @@ def test_a_rate_that_is_a_whole_number_of_times_the_target_takes_every_such_fram
     sampler = ClipSampler("blocks", 4, fps=1.1)
     assert sampler.frame_numbers(30, 1, (0, 0, 0), 3.3).tolist() == [12, 15, 18, 21]
     assert sampler.clips_per_video(np.array([22]), np.array([3.3])).tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("length", "views", "starts"),
+    [(20, 3, [0, 6, 13]), (20, 1, [6]), (7, 2, [0, 0]), (3, 2, [0, 0]), (9, 3, [0, 1, 2])],
+)
+def test_spread_clips_reach_from_the_start_to_the_end(length: int, views: int, starts: list[int]) -> None:
+    sampler = ClipSampler("spread", 4, stride=2, views=views)
+    assert sampler.clips_per_video(np.array([length])).tolist() == [views]
+    found = [sampler.frame_numbers(length, view, (0, 0, 0)) for view in range(views)]
+    assert [numbers[0] for numbers in found] == starts
+    whole = [np.minimum(start + np.arange(0, 8, 2), length - 1).tolist() for start in starts]
+    assert [numbers.tolist() for numbers in found] == whole

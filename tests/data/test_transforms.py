@@ -119,3 +119,16 @@ def test_normalize_subtracts_the_mean_divides_and_puts_time_second() -> None:
 def test_unknown_augmentation_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"unknown augmentation 'horizontal_flp'. Did you mean horizontal_flip"):
         ClipTransform(SPEC, ("rotation", "horizontal_flp"))
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_crops_reach_from_one_end_of_the_longer_side_to_the_other(upright: bool) -> None:
+    ramp = torch.arange(40, dtype=torch.uint8).expand(2, 3, 24, 40)
+    frames = ramp.transpose(-1, -2) if upright else ramp
+    transform = ClipTransform(InputSpec(frames=2, size=20, resize=24), crops=3)
+    crops = [transform.crop(frames, (0, 0, 0), number) for number in range(3)]
+    assert {tuple(crop.shape) for crop in crops} == {(2, 3, 20, 20)}
+    firsts = [int(crop[0, 0, 0, 0]) for crop in crops]
+    assert firsts == [0, 10, 20]
+    centre = ClipTransform(InputSpec(frames=2, size=20, resize=24))
+    assert torch.equal(crops[1], centre(frames, (0, 0, 0))), "the middle one is the centre"

@@ -127,8 +127,10 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         self.transform = transform
         self.seed = seed
         self.augmentation = augmentation or Augmentation()
-        self._ends = np.cumsum(sampler.clips_per_video(manifest.frames[videos], manifest.rates[videos]), dtype=np.int64)
+        clips = sampler.clips_per_video(manifest.frames[videos], manifest.rates[videos]) * transform.crops
+        self._ends = np.cumsum(clips, dtype=np.int64)
         self._open: tuple[int, Source] | None = None
+        self._resized: tuple[tuple[int, int], Tensor] | None = None
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -164,7 +166,9 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         return digest.hexdigest()
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Video index of the manifest and number of the view of clip `index`."""
+        """Video index of the manifest and number of the view of clip `index`; all crops of a run of frames are views
+        that follow each other.
+        """
         number = index % len(self)
         position = int(np.searchsorted(self._ends, number, side="right"))
         first = int(self._ends[position - 1]) if position else 0
@@ -178,10 +182,11 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
         """
         video, view = self.locate(index)
         key = (self.seed, epoch, index)
-        length, rate = int(self.manifest.frames[video]), float(self.manifest.rates[video])
-        numbers = self.sampler.frame_numbers(length, view, key, rate)
-        numbers = numbers + self.manifest.offsets[video]
-        frames = self.transform(self._source(video).read(numbers), key)
+        if self.transform.crops == 1:
+            frames = self.transform(self._read(video, view, key), key)
+        else:
+            run, crop = divmod(view, self.transform.crops)
+            frames = self.transform.crop(self._read_and_resize(video, run, key), key, crop)
         return Clip(frames, int(self.manifest.labels[video]), video, view, (epoch, index))
 
     def blank(self, device: torch.device) -> Batch:
@@ -207,10 +212,22 @@ class ClipDataset(TorchDataset["Clip | Failure"]):
 
     def close(self) -> None:
         """Let go of the video that is open."""
-        self._open = None
+        self._open = self._resized = None
 
     def __getstate__(self) -> dict[str, object]:
-        return self.__dict__ | {"_open": None}
+        return self.__dict__ | {"_open": None, "_resized": None}
+
+    def _read(self, video: int, run: int, key: tuple[int, int, int]) -> Tensor:
+        """The frames of a run of a video, uint8[T, 3, h, w]."""
+        length, rate = int(self.manifest.frames[video]), float(self.manifest.rates[video])
+        numbers = self.sampler.frame_numbers(length, run, key, rate)
+        return self._source(video).read(numbers + self.manifest.offsets[video])
+
+    def _read_and_resize(self, video: int, run: int, key: tuple[int, int, int]) -> Tensor:
+        """The frames of a run, kept for its next crop."""
+        if self._resized is None or self._resized[0] != (video, run):
+            self._resized = ((video, run), self.transform.resize(self._read(video, run, key)))
+        return self._resized[1]
 
     def _source(self, video: int) -> Source:
         """The video, kept open for the next clip of it."""

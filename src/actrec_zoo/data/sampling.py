@@ -12,6 +12,7 @@ from actrec_zoo.errors import ConfigError
 from actrec_zoo.spec import InputSpec
 
 TrainSampling = Literal["blocks", "random", "uniform"]
+ClipMode = Literal["blocks", "random", "uniform", "spread"]
 
 _DIGITS = 9  # 3.3 / 1.1 is 2.9999999999999996
 
@@ -23,22 +24,23 @@ class ClipSampler:
     Attributes:
         mode: `blocks`: non-overlapping runs of `frames` frames at a stride, a short tail dropped; `random`: one
             run at a random place a video and epoch; `uniform`: `frames` frames spread over the video, `views`
-            times, each view shifted by a fraction of a segment.
+            times, each view shifted by a fraction of a segment; `spread`: `views` runs of `frames` frames at a stride,
+            the first at the start of the video, the last at its end, one alone in the middle.
         frames: frames in a clip, T.
-        stride: video frames from one clip frame to the next (`blocks` and `random`).
-        views: clips a video under `uniform`.
+        stride: video frames from one clip frame to the next (all but `uniform`).
+        views: clips a video under `uniform` and `spread`.
         fps: clip frames a second of the video, instead of `stride`: of two video frames the earlier is taken.
     """
 
-    mode: TrainSampling
+    mode: ClipMode
     frames: int
     stride: int = 1
     views: int = 1
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        if self.mode not in get_args(TrainSampling):
-            raise ConfigError(f"unknown sampling {self.mode!r}: choose one of {', '.join(get_args(TrainSampling))}")
+        if self.mode not in get_args(ClipMode):
+            raise ConfigError(f"unknown sampling {self.mode!r}: choose one of {', '.join(get_args(ClipMode))}")
 
     @classmethod
     def for_evaluation(cls, spec: InputSpec) -> "ClipSampler":
@@ -63,7 +65,7 @@ class ClipSampler:
         match self.mode:
             case "random":
                 clips = np.ones_like(lengths)
-            case "uniform":
+            case "uniform" | "spread":
                 clips = np.full_like(lengths, self.views)
             case _:
                 step = self.step(np.zeros(len(lengths)) if rates is None else rates)
@@ -88,5 +90,7 @@ class ClipSampler:
     def _start(self, length: int, view: int, key: tuple[int, int, int], step: float) -> int:
         if self.mode == "blocks":
             return int(view * self.frames * step)
-        places = max(1, length - int((self.frames - 1) * step))
-        return int(generator(Stream.FRAMES, *key).integers(places))
+        last = max(0, length - 1 - int((self.frames - 1) * step))
+        if self.mode == "spread":
+            return last // 2 if self.views == 1 else view * last // (self.views - 1)
+        return int(generator(Stream.FRAMES, *key).integers(last + 1))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 from torchvision.transforms import InterpolationMode, v2
+from torchvision.transforms.v2 import functional
 
 from actrec_zoo.data.augmentation import ON_DEVICE
 from actrec_zoo.data.frames import Size
@@ -55,9 +56,12 @@ class ClipTransform:
     Args:
         spec: the input.
         augment: names from `AUGMENTATIONS`; those of `ON_DEVICE` are left to `Augmentation`.
+        crops: squares that evaluation cuts out of a clip: one from the centre, or several evenly along the longer
+            side, the first and the last at its ends.
 
     Attributes:
         spec: the input.
+        crops: their number.
         augment: the names that concern this class.
         deterministic: whether nothing of this is random.
         least: that of the resize.
@@ -67,7 +71,7 @@ class ClipTransform:
         ConfigError: an augmentation does not exist.
     """
 
-    def __init__(self, spec: InputSpec, augment: Sequence[str] = ()) -> None:
+    def __init__(self, spec: InputSpec, augment: Sequence[str] = (), crops: int = 1) -> None:
         unknown = [name for name in augment if name not in AUGMENTATIONS]
         if unknown:
             raise ConfigError(
@@ -75,23 +79,37 @@ class ClipTransform:
                 f"There are {', '.join(AUGMENTATIONS)}."
             )
         self.spec = spec
+        self.crops = crops
         self.augment = tuple(name for name in augment if name not in ON_DEVICE)
         self.deterministic = CROP not in augment
         resized = replace(spec, resize=None) if RESIZE in augment else spec
-        resize = Resize(_sides(resized, margin=CROP in augment), spec.interpolation)
-        self.least = resize.least
+        self.resize = Resize(_sides(resized, margin=CROP in augment), spec.interpolation)
+        self.least = self.resize.least
         self.size = spec.size
-        self._apply = v2.Compose([resize, v2.RandomCrop(spec.size) if CROP in augment else v2.CenterCrop(spec.size)])
+        self._crop = v2.RandomCrop(spec.size) if CROP in augment else v2.CenterCrop(spec.size)
 
     def __call__(self, frames: Tensor, key: tuple[int, int, int]) -> Tensor:
         """Frames uint8[T, 3, h, w] to uint8[T, 3, S, S]; what is random is drawn from `key`, (seed, epoch, index).
 
         One draw holds for all frames of the clip.
         """
+        return self.crop(self.resize(frames), key)
+
+    def crop(self, frames: Tensor, key: tuple[int, int, int], number: int = 0) -> Tensor:
+        """Square `number` of resized frames, uint8[T, 3, h, w] to uint8[T, 3, S, S]."""
+        if self.crops > 1:
+            top, left = self._corner(frames.shape[-2], frames.shape[-1], number / (self.crops - 1))
+            return torch.as_tensor(functional.crop(frames, top, left, self.size, self.size))
         if self.deterministic:
-            return torch.as_tensor(self._apply(frames))
+            return torch.as_tensor(self._crop(frames))
         with seeded(derive_seed(Stream.CROP, *key)):
-            return torch.as_tensor(self._apply(frames))
+            return torch.as_tensor(self._crop(frames))
+
+    def _corner(self, height: int, width: int, place: float) -> tuple[int, int]:
+        """Upper left corner of the square at a place from 0 to 1 along the longer side."""
+        across, along = sorted((height - self.size, width - self.size))
+        centre, there = round(across / 2), round(along * place)
+        return (there, centre) if height > width else (centre, there)
 
 
 class Normalization(nn.Module):

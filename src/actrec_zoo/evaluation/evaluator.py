@@ -11,6 +11,7 @@ from torch import Tensor
 from actrec_zoo.data.dataset import Failure
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.evaluation.metrics import TOP_K, confusion, in_top_k, per_class
+from actrec_zoo.evaluation.predictions import Predictions, Videos
 
 FORMAT = 1
 
@@ -150,6 +151,19 @@ class VideoEvaluator:
     def take(self, scores: Scores) -> None:
         """Go on with other scores than one's own, such as those of several evaluators of the same videos."""
         self._probabilities, self._sums, self._failures = scores.probabilities, scores.sums, dict(scores.failures)
+
+    def predictions(self, videos: Videos) -> Predictions:
+        """What was gathered, video by video.
+
+        Args:
+            videos: those of this evaluator, in its order.
+        """
+        failed = np.isin(np.arange(len(videos)), list(self._failures))
+        clips = np.where(failed, 0, self._sums[:, 0]).astype(np.int64)
+        probabilities = self._probabilities / np.maximum(clips, 1)[:, None]
+        probabilities[clips == 0] = 0
+        errors = {row: failure.error for row, failure in self._failures.items()}
+        return Predictions(videos, probabilities, clips, self._sums[:, 1:], errors)
 
     def compute(self) -> EvalReport:
         """See `Evaluator.compute`."""

@@ -1,6 +1,6 @@
 """Runs a model over a data set and hands its scores to an evaluator."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
-from actrec_zoo.data.dataset import Batch, ClipDataset, WholeBatches, make_loader
+from actrec_zoo.data.dataset import Batch, ClipDataset, Failure, WholeBatches, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.workers import worker_deaths_named
@@ -26,8 +26,16 @@ def forward_of(model: VideoClassifier, data: TrainingData) -> Forward:
     return lambda clips: model(model.preprocess(clips))
 
 
-@worker_deaths_named()
-@torch.inference_mode()
+Corruption = Callable[[Tensor, Batch], Tensor]
+"""Clips uint8[B, T, 3, S, S] and the batch that they are of, to the same clips made worse."""
+
+OnScores = Callable[[Batch, Tensor], None]
+"""Told the logits, float[B, K], of each batch of this process."""
+
+AS_THEY_ARE = ""
+"""Name of the evaluator of clips that nothing is done to."""
+
+
 def run_evaluation(
     model: VideoClassifier,
     data: TrainingData,
@@ -39,7 +47,37 @@ def run_evaluation(
     track: Track[Batch] = no_progress,
     check: Callable[[], None] = lambda: None,
 ) -> EvalReport:
-    """Evaluate every clip of `data`, once; several processes share the clips, and each gets the whole report.
+    """Evaluate every clip of `data`, once; see `gather`."""
+    gathered = gather(
+        model,
+        data,
+        batch_size=batch_size,
+        workers=workers,
+        precision=precision,
+        metrics=metrics,
+        track=track,
+        check=check,
+    )
+    return gathered[AS_THEY_ARE].compute()
+
+
+@worker_deaths_named()
+@torch.inference_mode()
+def gather(
+    model: VideoClassifier,
+    data: TrainingData,
+    *,
+    batch_size: int,
+    workers: int = 0,
+    precision: Precision = "fp32",
+    metrics: Mapping[str, Metric] | None = None,
+    corruptions: Mapping[str, Corruption] | None = None,
+    on_scores: OnScores = lambda batch, logits: None,
+    track: Track[Batch] = no_progress,
+    check: Callable[[], None] = lambda: None,
+) -> dict[str, VideoEvaluator]:
+    """Show every clip of `data` to a model, once, and gather its scores; several processes share the clips, and each
+    gets the scores of all.
 
     Args:
         model: left in evaluation mode.
@@ -48,26 +86,44 @@ def run_evaluation(
         workers: decoding processes.
         precision: that the network computes in; scores are float32 and more.
         metrics: further metrics by name.
+        corruptions: what else the clips are shown like, by name; each is decoded once for all. Not for features.
+        on_scores: told the scores of the clips as they are.
         track: shows the progress over batches.
         check: called for every batch; may raise to stop.
+
+    Returns:
+        An evaluator for the clips as they are, named `AS_THEY_ARE`, and one for each corruption.
     """
     model.eval()
-    evaluator = VideoEvaluator(model.labels, data.videos, data.manifest.labels[data.videos].astype(np.int64), metrics)
-    for failure in data.failures:
-        evaluator.fail(failure)
+    shown: dict[str, Corruption | None] = {AS_THEY_ARE: None, **(corruptions or {})}
+    truth = data.manifest.labels[data.videos].astype(np.int64)
+    evaluators = {name: VideoEvaluator(model.labels, data.videos, truth, metrics) for name in shown}
     batches = WholeBatches(len(data), batch_size)
     loader = make_loader(data, batches, workers=workers, pin=model.device.type == "cuda")
     forward = forward_of(model, data)
+    _note(data.failures, evaluators)
     for batch in track(loader, len(batches), "Evaluating"):
         check()
-        for failure in batch.failures:
-            evaluator.fail(failure)
-        if len(batch):
+        _note(batch.failures, evaluators)
+        if not len(batch):
+            continue
+        there = batch.to(model.device)
+        for name, corrupt in shown.items():
+            inputs = there.inputs if corrupt is None else corrupt(there.inputs, batch)
             with autocast(model.device, precision):
-                logits = forward(batch.to(model.device).inputs)
-            evaluator.update(batch.videos, batch.views, logits, batch.labels)
-    evaluator.take(_over_all_processes(evaluator.scores()))
-    return evaluator.compute()
+                logits = forward(inputs)
+            if corrupt is None:
+                on_scores(batch, logits)
+            evaluators[name].update(batch.videos, batch.views, logits, batch.labels)
+    for evaluator in evaluators.values():
+        evaluator.take(_over_all_processes(evaluator.scores()))
+    return evaluators
+
+
+def _note(failures: Iterable[Failure], evaluators: Mapping[str, VideoEvaluator]) -> None:
+    for failure in failures:
+        for evaluator in evaluators.values():
+            evaluator.fail(failure)
 
 
 def _over_all_processes(own: Scores) -> Scores:

@@ -20,6 +20,14 @@ def in_top_k(scores: NDArray[Any], labels: NDArray[np.int64], k: int) -> NDArray
     return hit
 
 
+def rank_of_truth(scores: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of the true class among the scores of each row, from 1, int64[N]; equal scores rank by class index."""
+    true = np.take_along_axis(scores, labels[:, None], axis=1)
+    before = (scores == true) & (np.arange(scores.shape[1]) < labels[:, None])
+    ranks: NDArray[np.int64] = 1 + (scores > true).sum(axis=1) + before.sum(axis=1)
+    return ranks
+
+
 def per_class(true: NDArray[np.int64], predicted: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:
     """Precision, recall and support of each class.
 

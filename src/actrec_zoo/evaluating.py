@@ -1,0 +1,224 @@
+"""The verb `evaluate`: a model or a file of scores in, eval.json and what lies beside it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from actrec_zoo import distributed
+from actrec_zoo.classifier import VideoClassifier
+from actrec_zoo.components import plugin_metrics, read_data
+from actrec_zoo.data.dataset import ClipDataset
+from actrec_zoo.data.layouts import data_name
+from actrec_zoo.data.manifest import IntArray, Manifest
+from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.devices import default_workers, resolve_device
+from actrec_zoo.evaluation.analysis import analyse
+from actrec_zoo.evaluation.evaluator import VideoEvaluator
+from actrec_zoo.evaluation.inference import AS_THEY_ARE, gather
+from actrec_zoo.evaluation.plots import plot_confusion
+from actrec_zoo.evaluation.predictions import Predictions, Videos
+from actrec_zoo.evaluation.protocol import Protocol
+from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool
+from actrec_zoo.files import require_folder, write_json
+from actrec_zoo.hub.package import EVAL_FILE, library_versions
+from actrec_zoo.hub.remote import PREFIX
+from actrec_zoo.loading import load_to_answer, locate
+from actrec_zoo.memory import shortages_named
+from actrec_zoo.precision import resolve_precision
+from actrec_zoo.preparation import EvalSplit, part_of, probed, require_same_clips
+from actrec_zoo.training.run import count_seen
+
+PREDICTIONS_FILE = "predictions.csv"
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is evaluated.
+
+    Attributes:
+        home: folder of the model, where it has one.
+        classifier: the model.
+        folder: of the results; None where none are written.
+    """
+
+    home: Path | None
+    classifier: VideoClassifier
+    folder: Path | None
+
+
+def evaluate(
+    model: str | Path | VideoClassifier,
+    data: str | Path,
+    *,
+    data_format: str | None = None,
+    classes: str | None = None,
+    split: EvalSplit = "test",
+    splits: str | Path | None = None,
+    protocol: str | None = None,
+    views: str | None = None,
+    out: str | Path | None = None,
+    scores: str | Path | None = None,
+    weights: str = "auto",
+    batch_size: int = 16,
+    precision: str = "fp32",
+    workers: int | None = None,
+    device: str = "auto",
+    track: Track[Any] = no_progress,
+) -> dict[str, Any]:
+    """Evaluate a trained model and return what eval.json holds.
+
+    Args:
+        model: run folder, name, `hf:` reference, or a loaded model.
+        data: folder or file, in any known layout.
+        data_format: name of the layout; found out without it.
+        classes: text file with the classes to keep, or `hmdb_simp`.
+        split: which part of the data; `all` needs no split files.
+        splits: folder of split files; by default the run's own copy, else the splits that the data set states.
+        protocol: `video`: the mean over the clips of a video; `report`: each block of T consecutive frames by itself.
+        views: clips by crops of a video, as `10x3`, a protocol of its own.
+        out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
+            nothing is written for a loaded model without it.
+        scores: file that the scores of every clip are written to, .npz; see `evaluate_scores`.
+        weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
+        batch_size: clips at once; the result does not depend on it.
+        precision: that the network computes in: fp32, bf16, fp16, or auto, which is what `train` takes on the device.
+        workers: decoding processes.
+        device: auto, cpu, cuda or mps.
+        track: shows the progress.
+
+    Raises:
+        ActrecZooError: the model, the data or the splits do not fit.
+    """
+    distributed.join()
+    with distributed.losses_named():
+        chosen = Protocol.of(protocol, views)
+        target = distributed.together(lambda: resolve_device(device))
+        number_format = distributed.together(lambda: resolve_precision(precision, target))
+        subject = distributed.first_before_others(lambda: _subject(model, weights, out))
+        classifier = subject.classifier
+        manifest, chosen_videos = distributed.first_before_others(
+            lambda: _evaluated(classifier, data, data_format, classes, split, splits, subject.home, track)
+        )
+        was_on = classifier.device
+        clips = ClipDataset(
+            manifest, chosen_videos, chosen.sampler(classifier.input), chosen.transform(classifier.input)
+        )
+        require_same_clips(data, [clips])
+        spool = ScoreSpool(_places(chosen_videos, len(manifest)), len(classifier.labels)) if scores else None
+        with shortages_named("evaluate", "Fewer clips at once take less: a smaller --batch-size, or --precision bf16."):
+            gathered = gather(
+                classifier.to(target),
+                clips,
+                batch_size=batch_size,
+                workers=default_workers() if workers is None else workers,
+                precision=number_format,
+                metrics=plugin_metrics(),
+                on_scores=spool or (lambda batch, logits: None),
+                track=track,
+            )
+        classifier.to(was_on)
+        home = subject.home
+        about = {
+            "model": classifier.id,
+            "protocol": {
+                "data": data_name(data),
+                "split": split,
+                "seen": home and distributed.from_first(lambda: count_seen(home, manifest, chosen_videos)),
+                "precision": number_format,
+                **chosen.describe(classifier.input, len(classifier.labels)),
+            },
+            "versions": library_versions(),
+        }
+        videos = Videos.of(manifest, chosen_videos)
+        predictions = gathered[AS_THEY_ARE].predictions(videos)
+        if spool and scores:
+            spool.write(Path(scores), videos, predictions.errors, about)
+        return _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder)
+
+
+def evaluate_scores(scores: str | Path, *, out: str | Path | None = None) -> dict[str, Any]:
+    """Compute everything anew from a file that `evaluate` wrote with `scores`, and return what eval.json holds.
+
+    Args:
+        scores: the file.
+        out: folder that eval.json is written to; by default one beside the file, with its name but for the suffix.
+
+    Raises:
+        RunError: the file cannot be used, or the folder not written.
+    """
+    file = ScoreFile.open(Path(scores))
+    folder = Path(out) if out else file.path.with_suffix("")
+    require_folder(folder)
+    evaluator = file.evaluator(plugin_metrics())
+    return _finished(evaluator, file.predictions(evaluator), file.about, folder)
+
+
+def _subject(model: str | Path | VideoClassifier, weights: str, out: str | Path | None) -> _Subject:
+    home = None if isinstance(model, VideoClassifier) or weights != "auto" else locate(model)
+    classifier = model if isinstance(model, VideoClassifier) else load_to_answer(home or model, weights)
+    folder = Path(out) if out else _home_of_results(model, home)
+    if folder is not None:
+        require_folder(folder)
+    return _Subject(home, classifier, folder)
+
+
+def _evaluated(
+    classifier: VideoClassifier,
+    data: str | Path,
+    data_format: str | None,
+    classes: str | None,
+    split: EvalSplit,
+    splits: str | Path | None,
+    home: Path | None,
+    track: Track[Any],
+) -> tuple[Manifest, IntArray]:
+    """The data, with frame counts, and the videos of it that are evaluated."""
+    manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
+    manifest = probed(manifest, classifier.input, track)
+    files = _splits_folder(splits, home) if splits or split != "all" else None
+    return part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
+
+
+def _finished(
+    evaluator: VideoEvaluator, predictions: Predictions, about: Mapping[str, Any], folder: Path | None
+) -> dict[str, Any]:
+    """All figures; they are written where there is a folder."""
+    report = evaluator.compute()
+    result = {**report.to_dict(**about), **analyse(predictions)}
+    if folder is not None:
+        distributed.from_first(lambda: _write(folder, result, predictions))
+    return result
+
+
+def _write(folder: Path, result: Mapping[str, Any], predictions: Predictions) -> None:
+    """eval.json and what lies beside it; it comes last, so that the rest is there where it is."""
+    predictions.write_csv(folder / PREDICTIONS_FILE)
+    plot_confusion(folder / "plots" / "confusion.png", result["confusion"], predictions.labels)
+    write_json(folder / EVAL_FILE, result)
+
+
+def _places(videos: IntArray, length: int) -> IntArray:
+    """The place of each video of a manifest among those chosen, int64[length]; -1 where it is not."""
+    places = np.full(length, -1, dtype=np.int64)
+    places[videos] = np.arange(len(videos))
+    return places
+
+
+def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> Path | None:
+    """The model's own folder; for one of the Hub, whose folder is a cache, one below runs/."""
+    if home is None or not str(model).startswith(PREFIX):
+        return home
+    return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
+
+
+def _splits_folder(splits: str | Path | None, home: Path | None) -> Path | None:
+    """Split files asked for, or the run's own."""
+    if splits is not None:
+        return Path(splits)
+    own = home / "splits" if home is not None else None
+    return own if own is not None and own.is_dir() else None
