@@ -1,6 +1,7 @@
 """How sure a figure is: confidence intervals by bootstrap over the sources of videos.
 
-Clips of one video, and videos of one film, are alike: to draw them one by one would promise more certainty than there is.
+Clips of one video, and videos of one film, are alike: to draw them one by one would promise more certainty than there
+is.
 """
 
 from __future__ import annotations
