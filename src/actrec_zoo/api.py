@@ -51,7 +51,7 @@ from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.profile_files import ProfileFiles
 from actrec_zoo.training.recompute import recompute_blocks
 from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
-from actrec_zoo.training.state import Callback, InterruptBetweenSteps, terminated_like_interrupted
+from actrec_zoo.training.state import Callback, InterruptBetweenSteps, NoteSaved, terminated_like_interrupted
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
 
@@ -180,9 +180,10 @@ def _train(
     if resolved.config.checkpoint_activations:
         distributed.together(lambda: recompute_blocks(classifier))
     resolved = _with_batch_size(resolved, classifier, clips[0], objective)
+    last_step = NoteSaved()
     with (
         folder.guard(),
-        _interruptible(folder, resolved.config),
+        _interruptible(folder, resolved.config, last_step),
         worker_deaths_named(),
         shortages_named("train", _LESS_MEMORY),
         cpu_threads(resolved.config.threads),
@@ -192,7 +193,8 @@ def _train(
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
         profile = [ProfileFiles(folder.path)] if resolved.config.profile else []
         watching = [Curves(folder.curves), tracking, *profile] if tracking else []
-        own = [Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints), *watching]
+        checkpoints = Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints)
+        own = [checkpoints, last_step, *watching]
         told = [*own, *callbacks, *distributed.together(lambda: plugin_callbacks(resolved.config))]
         fit_on = with_features(resolved.config, classifier, clips, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
@@ -407,11 +409,12 @@ def initial_model(
 
 
 @contextmanager
-def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
+def _interruptible(folder: RunFolder, config: TrainConfig, last_step: NoteSaved) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        done = "The checkpoint is saved." if folder.has_checkpoint else "No step was completed."
+        before = "Nothing more is saved; the checkpoint before stays." if folder.has_checkpoint else "No step is saved."
+        done = "The checkpoint is saved." if last_step.saved else before
         interrupted = InterruptedRun(
             f"interrupted. {done} Continue with: actrec-zoo train {config.model} --data {shlex.quote(config.data)} "
             f"--out {shlex.quote(str(folder.path))} --resume"
