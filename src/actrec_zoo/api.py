@@ -109,7 +109,7 @@ def train(
         folder = distributed.from_first(
             lambda: open_run(registered.spec.name, Path(out) if out else None, resume=resume)
         )
-        with terminated_like_interrupted(), folder.claim():
+        with terminated_like_interrupted(), folder.claim(), shortages_named("train", _LESS_MEMORY):
             file = Path(config) if config else None
             resolved = distributed.together(lambda: _resolve(registered, folder, data, file, settings))
             return _train(registered, folder, resolved, callbacks, track)
@@ -185,7 +185,6 @@ def _train(
         folder.guard(),
         _interruptible(folder, resolved.config, last_step),
         worker_deaths_named(),
-        shortages_named("train", _LESS_MEMORY),
         cpu_threads(resolved.config.threads),
         tracking or nullcontext(),
     ):
