@@ -50,7 +50,7 @@ from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.profile_files import ProfileFiles
 from actrec_zoo.training.recompute import recompute_blocks
-from actrec_zoo.training.run import RunFolder, count_seen, open_run, refuse_changes
+from actrec_zoo.training.run import NoteChanges, RunFolder, count_seen, open_run, refuse_changes
 from actrec_zoo.training.state import Callback, InterruptBetweenSteps, NoteSaved, terminated_like_interrupted
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
@@ -194,7 +194,8 @@ def _train(
         watching = [Curves(folder.curves), tracking, *profile] if tracking else []
         checkpoints = Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints)
         own = [checkpoints, last_step, *watching]
-        told = [*own, *callbacks, *distributed.together(lambda: plugin_callbacks(resolved.config))]
+        others = [*callbacks, *distributed.together(lambda: plugin_callbacks(resolved.config))]
+        told = [*own, *others, NoteChanges(folder, resolved)]
         fit_on = with_features(resolved.config, classifier, clips, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         distributed.from_first(lambda: _finish(folder, result))
