@@ -61,8 +61,8 @@ _OF_A_PROCESS = frozenset({"data", "splits", "workers"})
 _LESS_MEMORY = (
     "What takes less: --set accumulate=2 (the same step in parts), --set checkpoint_activations=true (the same result, "
     "slower), a smaller --batch-size, --set precision=bf16; for validation and frozen parts --set eval_batch_size=1. "
-    "A checkpoint that was written is kept: --resume goes on from it, with another checkpoint_activations or "
-    "eval_batch_size too."
+    "A checkpoint that was written is kept: --resume goes on from it, with another accumulate, checkpoint_activations "
+    "or eval_batch_size too."
 )
 _log = logging.getLogger(__name__)
 
