@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.feature_store import features_folder, kept_features
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from tests.conftest import SMALL, Outcome
+from tests.distributions import Site
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 from actrec_zoo.tuning import Tuned, tune
@@ -124,6 +126,54 @@ def test_settings_that_do_not_go_together_cost_a_trial_each(squares: Path, tmp_p
     assert [row["error"] for row in rows] == [trial.error for trial in found.trials]
     again = tune("squeezenet_attn", squares, trials=6, out=tmp_path / "tune", resume=True, **small)
     assert without_seconds(again) == without_seconds(found)
+
+
+GREEDY = """
+from actrec_zoo.plugin import *
+
+@hookimpl
+def actrec_zoo_objectives():
+    yield ObjectiveSpec(name="greedy", summary="Takes all memory where nothing decays", builder="MODULE.parts:Greedy")
+"""
+GREEDY_PARTS = """
+import torch
+from actrec_zoo.training.objective import Classification
+
+class Greedy(Classification):
+    def __init__(self, config):
+        super().__init__(config)
+        self.size = 2**55 if config.weight_decay == 0.02 else 1
+    def __call__(self, model, batch):
+        torch.empty(self.size)
+        return super().__call__(model, batch)
+"""
+
+
+def test_settings_that_take_too_much_memory_cost_a_trial_each(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("hungry", GREEDY, parts=GREEDY_PARTS)
+    with site.installed():
+        settings = HEAD | {"epochs": 1, "objective": "hungry:greedy"}
+        found = tune("tiny_conv3d", squares, trials=6, out=tmp_path / "tune", **settings)
+    refused = [trial for trial in found.trials if trial.settings["weight_decay"] == 0.02]
+    assert found.trials[0] in refused and not found.best.error and len(found.trials) == 6
+    assert all("not enough memory to train with these settings" in trial.error for trial in refused)
+
+
+def test_sigterm_between_two_trials_is_told(squares: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(InterruptedRun, match=r"after 1 trials.*--resume"):
+        tune(
+            "tiny_conv3d",
+            squares,
+            trials=3,
+            out=tmp_path / "tune",
+            told=lambda trial: signal.raise_signal(signal.SIGTERM),
+            **HEAD | {"epochs": 1},
+        )
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_no_trial_that_could_be_finished_is_an_error(squares: Path, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
 from actrec_zoo.training.state import Callback, TrainingState, terminated_like_interrupted
+from actrec_zoo.training.trainer import TrainResult
 from actrec_zoo.tuning.study import Study, require_optuna
 from actrec_zoo.tuning.trials import CHOSEN_BY_NOBODY, WHERE, Space, Trial, best_toml, read_trials, trials_csv
 
@@ -95,12 +96,8 @@ def tune(
     resolved = _resolve(registered, data, Path(config) if config else None, settings)
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
-    with search.begun(resume) as done:
-        with (
-            terminated_like_interrupted(),
-            worker_deaths_named(),
-            shortages_named("tune", "Fewer clips at once take less: --set eval_batch_size=1."),
-        ):
+    with search.begun(resume) as done, terminated_like_interrupted(), worker_deaths_named():
+        with shortages_named("tune", "Fewer clips at once take less: --set eval_batch_size=1."):
             search.prepare(track)
         with cpu_threads(resolved.config.threads):
             found = search.run(done, trials, seconds, told)
@@ -214,14 +211,17 @@ class _Search:
     def _try(self, number: int, tried: Mapping[str, Any], deadline: float) -> Trial:
         started = time.monotonic()
         try:
-            config = _with(self.config, tried)
-            model = initial_model(self.model, config, self.labels).to(resolve_device(config.device))
-            train, val = self.data
-            result = trainer_of(config).fit(model, train, val, config, objective_of(config), [_Deadline(deadline)])
-        except (ConfigError, RunError) as error:  # these settings do not go together, or the loss is not a number
+            with shortages_named("train with these settings", "A smaller --batch-size takes less."):
+                result = self._train(_with(self.config, tried), deadline)
+        except (ConfigError, RunError) as error:  # they do not go together or take too much, or the loss is no number
             return Trial(number, tried, seconds=time.monotonic() - started, error=str(error))
         best = result.best
         return Trial(number, tried, best.val_top1, best.val_loss, best.epoch, time.monotonic() - started)
+
+    def _train(self, config: TrainConfig, deadline: float) -> TrainResult:
+        model = initial_model(self.model, config, self.labels).to(resolve_device(config.device))
+        train, val = self.data
+        return trainer_of(config).fit(model, train, val, config, objective_of(config), [_Deadline(deadline)])
 
     def _write(self, found: Sequence[Trial]) -> None:
         write_text(self.folder / TRIALS_FILE, trials_csv(found, self.space))
