@@ -128,6 +128,16 @@ def test_settings_that_do_not_go_together_cost_a_trial_each(squares: Path, tmp_p
     assert without_seconds(again) == without_seconds(found)
 
 
+def test_no_rate_is_tried_that_train_refuses(squares: Path, tmp_path: Path) -> None:
+    settings = HEAD | {"epochs": 1, "schedule": "cosine", "min_lr": 2e-3, "weight_decay": 0.0, "options.dropout": 0.0}
+    found = tune("tiny_conv3d", squares, trials=8, out=tmp_path / "tune", **settings)
+    assert not any(trial.error for trial in found.trials)
+    rates = [trial.settings["lr"] for trial in found.trials]
+    assert rates[0] == 4e-3 and min(rates) >= 2e-3
+    best = tomllib.loads((found.path / "best.toml").read_text())
+    assert TrainConfig.model_validate({**best, "model": "tiny_conv3d", "data": "none"}).min_lr == 2e-3
+
+
 GREEDY = """
 from actrec_zoo.plugin import *
 

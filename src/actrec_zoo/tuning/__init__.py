@@ -212,11 +212,16 @@ class _Search:
         started = time.monotonic()
         try:
             with shortages_named("train with these settings", "A smaller --batch-size takes less."):
-                result = self._train(_with(self.config, tried), deadline)
+                result = self._train(self._with(tried), deadline)
         except (ConfigError, RunError) as error:  # they do not go together or take too much, or the loss is no number
             return Trial(number, tried, seconds=time.monotonic() - started, error=str(error))
         best = result.best
         return Trial(number, tried, best.val_top1, best.val_loss, best.epoch, time.monotonic() - started)
+
+    def _with(self, tried: Mapping[str, Any]) -> TrainConfig:
+        """The settings of a trial."""
+        own = Layer("search", self.config.model_dump())
+        return resolve(self.model.spec, [own, Layer("trial", tried)]).config
 
     def _train(self, config: TrainConfig, deadline: float) -> TrainResult:
         model = initial_model(self.model, config, self.labels).to(resolve_device(config.device))
@@ -252,7 +257,7 @@ def _space(model: RegisteredModel, resolved: Resolved) -> Space:
     """What is searched: what nobody chose, with the value that it has."""
     config = resolved.config
     low, high = _RATES.get(config.optimizer, _OTHER_RATES)
-    listed: Space = {"lr": (low, high), "weight_decay": _DECAYS}
+    listed: Space = {"lr": (max(low, config.min_lr, config.warmup_lr), high), "weight_decay": _DECAYS}
     listed |= {f"options.{name}": values for name, values in model.spec.head_options.items() if values}
     free = {
         name: values for name, values in listed.items() if resolved.origins.get(name, "default") in CHOSEN_BY_NOBODY
@@ -274,9 +279,3 @@ def _with_own(name: str, values: tuple[Any, ...], own: Any) -> tuple[Any, ...]:
     if name == "lr":
         return (min(values[0], own), max(values[1], own))
     return values if own in values else (own, *values)
-
-
-def _with(config: TrainConfig, tried: Mapping[str, Any]) -> TrainConfig:
-    options = {name.removeprefix("options."): v for name, v in tried.items() if name.startswith("options.")}
-    others = {name: value for name, value in tried.items() if not name.startswith("options.")}
-    return config.model_copy(update={**others, "options": {**config.options, **options}})
