@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import actrec_zoo
 from actrec_zoo.config import TrainConfig
@@ -136,6 +138,18 @@ def test_no_rate_is_tried_that_train_refuses(squares: Path, tmp_path: Path) -> N
     assert rates[0] == 4e-3 and min(rates) >= 2e-3
     best = tomllib.loads((found.path / "best.toml").read_text())
     assert TrainConfig.model_validate({**best, "model": "tiny_conv3d", "data": "none"}).min_lr == 2e-3
+
+
+def test_weights_lie_as_they_do_in_train(squares: Path, tmp_path: Path) -> None:
+    orders: set[bool] = set()
+
+    def note(module: nn.Module, inputs: Any) -> None:
+        if isinstance(module, nn.Conv3d) and module.weight.device.type == "cpu":
+            orders.add(module.weight.is_contiguous(memory_format=torch.channels_last_3d))
+
+    with nn.modules.module.register_module_forward_pre_hook(note):
+        tune("tiny_conv3d", squares, trials=1, out=tmp_path / "tune", **HEAD | {"epochs": 1, "channels_last": "on"})
+    assert orders == {True}
 
 
 GREEDY = """

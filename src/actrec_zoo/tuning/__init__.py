@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actrec_zoo.api import check_network, initial_model
+from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.probe import Track, no_progress
@@ -28,6 +29,7 @@ from actrec_zoo.memory import shortages_named
 from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
+from actrec_zoo.training.memory_format import arrange, wants_channels_last
 from actrec_zoo.training.state import Callback, TrainingState, terminated_like_interrupted
 from actrec_zoo.training.trainer import TrainResult
 from actrec_zoo.tuning.study import Study, require_optuna
@@ -168,12 +170,11 @@ class _Search:
         config, spec = self.config, self.model.spec
         check_network(self.model, config)
         check_first_weights(self.model, config.weights, config.backbone_weights)
-        device = resolve_device(config.device)
         manifest, splits = training_data(
             config, config.input_of(spec), Path(config.splits) if config.splits else None, track
         )
         self.labels = manifest.classes
-        classifier = initial_model(self.model, config, self.labels).to(device)
+        classifier = self._initial(config)
         clips = clip_datasets(config, classifier.input, manifest, splits)
         obstacle = obstacle_to_caching(config, classifier, clips[0])
         if obstacle:
@@ -224,9 +225,16 @@ class _Search:
         return resolve(self.model.spec, [own, Layer("trial", tried)]).config
 
     def _train(self, config: TrainConfig, deadline: float) -> TrainResult:
-        model = initial_model(self.model, config, self.labels).to(resolve_device(config.device))
         train, val = self.data
-        return trainer_of(config).fit(model, train, val, config, objective_of(config), [_Deadline(deadline)])
+        told = [_Deadline(deadline)]
+        return trainer_of(config).fit(self._initial(config), train, val, config, objective_of(config), told)
+
+    def _initial(self, config: TrainConfig) -> VideoClassifier:
+        """The model before the first step, as `train` has it."""
+        device = resolve_device(config.device)
+        model = initial_model(self.model, config, self.labels).to(device)
+        arrange(model.net, channels_last=wants_channels_last(config, device))
+        return model
 
     def _write(self, found: Sequence[Trial]) -> None:
         write_text(self.folder / TRIALS_FILE, trials_csv(found, self.space))
