@@ -17,10 +17,10 @@ from actrec_zoo.spec import InputSpec, ModelSpec
 MACHINE_KEYS = frozenset(
     {
         *("data", "data_format", "splits", "device", "workers", "parallel", "profile", "trackers"),
-        *("checkpoint_steps", "keep_checkpoints", "eval_batch_size", "checkpoint_activations"),
+        *("checkpoint_steps", "keep_checkpoints", "eval_batch_size", "checkpoint_activations", "accumulate"),
     }
 )
-"""Settings that say where a run happens, not what it computes: a resumed run may change them."""
+"""Settings that say where and in which pieces a run happens, not what it computes: a resumed run may change them."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import sys
@@ -57,6 +58,17 @@ class RaiseAt(Callback):
 
 def last(run: Path) -> dict[str, Tensor]:
     return load_file(run / "checkpoints" / "last.safetensors")
+
+
+def test_a_resumed_run_may_compute_its_steps_in_other_parts(squares: Path, tmp_path: Path) -> None:
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", epochs=2, **NO_BATCH_STATISTICS)
+    settings = NO_BATCH_STATISTICS | {"epochs": 2, "callbacks": [RaiseAt(2, signal.SIGINT)]}
+    with pytest.raises(InterruptedRun):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", **settings)
+    cut = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True, accumulate=3)
+    assert json.loads((cut.path / "run.json").read_text())["config"]["accumulate"] == 3
+    ends = [load_file(run.path / "model.safetensors") for run in (whole, cut)]
+    assert all(torch.allclose(tensor, ends[1][name], atol=1e-5) for name, tensor in ends[0].items())
 
 
 @pytest.mark.parametrize("parts", [2, 3, 9])
