@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -101,6 +102,51 @@ def test_a_step_is_the_same_with_a_scaled_loss_and_one_that_overflows_is_left_ou
         update.add(blank_batch(torch.tensor([[3e38]])), of=1, last=True)
         update.apply()
         assert layer.weight.item() == 1 - 0.5 * 0.25
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_gradient_is_clipped_at_its_own_length_not_at_that_of_the_scaled_one(scaled: bool) -> None:
+    update, state, layer = update_of(torch.amp.GradScaler("cpu", init_scale=2.0**10) if scaled else None)
+    state.config = state.config.model_copy(update={"clip_grad": 0.5})
+    update.add(blank_batch(torch.tensor([[4.0]])), of=1, last=True)
+    update.apply()
+    assert layer.weight.item() == pytest.approx(1 - 0.5 * 0.5, abs=1e-6)
+
+
+ENVIRONMENT = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4",
+    "ACCELERATE_USE_DEEPSPEED": "true",
+    "ACCELERATE_USE_FSDP": "true",
+    "ACCELERATE_USE_MEGATRON_LM": "true",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "true",
+    "ACCELERATE_DYNAMO_BACKEND": "INDUCTOR",
+    "ACCELERATE_MIXED_PRECISION": "fp16",
+    "ACCELERATE_TORCH_DEVICE": "meta",
+    "ACCELERATE_DEBUG_MODE": "maybe",
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_settings_of_accelerate_in_the_environment_change_no_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, ENVIRONMENT[name])
+    update, state, layer = update_of()
+    state.config = state.config.model_copy(update={"clip_grad": 8.0})
+    update.add(blank_batch(torch.tensor([[0.25]])), of=1, last=True)
+    update.apply()
+    assert layer.weight.item() == 1 - 0.5 * 0.25
+    made = make_accelerator(torch.device("cpu"))
+    assert made.distributed_type == "NO" and made.mixed_precision == "no" and made.device.type == "cpu"
+    assert made.state.dynamo_plugin.backend == "NO" and made.gradient_accumulation_steps == 1
+    assert made.prepare(layer) is layer
+    assert os.environ[name] == ENVIRONMENT[name]
+
+
+def test_nor_do_those_that_it_looks_at_in_every_step(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "neither yes nor no")
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    assert run.result.last.epoch == 1 and os.environ["ACCELERATE_USE_CPU"] == "neither yes nor no"
 
 
 @pytest.mark.parametrize("clip_grad", [None, 1.0])

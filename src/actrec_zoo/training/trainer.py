@@ -2,8 +2,10 @@
 
 import itertools
 import math
+import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -76,9 +78,20 @@ class Trainer(Protocol):
         """
 
 
+@contextmanager
+def _without_variables(prefix: str) -> Iterator[None]:
+    """Within, the environment has no variable whose name begins so."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
 class SupervisedTrainer:
     """The trainer of the zoo."""
 
+    @_without_variables("ACCELERATE_")  # accelerate looks at some of them in every step
     def fit(
         self,
         model: VideoClassifier,
@@ -317,8 +330,9 @@ def _make_profile(state: TrainingState, train: TrainingData, objective: Objectiv
     return StepProfile(state.model.device, precision, left, inputs, flops)
 
 
+@_without_variables("ACCELERATE_")
 def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Accelerator:
-    """accelerate on the device of the model.
+    """accelerate on the device of the model, without the settings that its launcher and the environment have for it.
 
     Raises:
         ConfigError: accelerate chose another device.

@@ -109,11 +109,12 @@ class Update:
             state.ema.update(state.epoch * state.steps + state.step)
 
     def _step(self) -> None:
-        """Step without accelerate, which looks through the installed packages at each."""
+        """Step without accelerate, which looks through the installed packages, and at its own settings, at each."""
         optimizer, scaler, longest = self._state.optimizer, self._state.scaler, self._state.config.clip_grad
         if longest is not None:
-            trained = [p for group in optimizer.param_groups for p in group["params"]]
-            self._accelerator.clip_grad_norm_(trained, longest)
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], longest)
         if scaler is None:
             optimizer.step()
         else:
