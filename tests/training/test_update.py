@@ -159,6 +159,25 @@ def test_a_step_of_which_no_clip_could_be_read_changes_nothing(scaled: bool, cli
     assert layer.weight.item() == 1
 
 
+@pytest.mark.parametrize("asked", ["a checkpoint", "an interrupt"])
+def test_weights_that_are_no_numbers_are_not_saved_within_an_epoch(squares: Path, tmp_path: Path, asked: str) -> None:
+    """The gradient of the fourth step is none, and its loss is a number still."""
+
+    class Spoil(Callback):
+        def on_step(self, state: TrainingState) -> None:
+            if state.step == 3:
+                next(state.model.net.parameters()).register_hook(lambda gradient: gradient * torch.nan)
+            if state.step == 4 and asked == "an interrupt":
+                signal.raise_signal(signal.SIGINT)
+
+    settings = TINY | {"batch_size": 2, "checkpoint_steps": 2 if asked == "a checkpoint" else 3}
+    with pytest.raises(RunError, match=r"a weight is not a number in epoch 1 after step 4.*--set lr="):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[Spoil()], **settings)
+    assert all(tensor.isfinite().all() for tensor in last(tmp_path / "run").values())
+    again = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", resume=True)
+    assert again.result.last.epoch == 1
+
+
 class Searches(Callback):
     """Notes the modules that are looked for from the first step to the last one, as a finder of Python."""
 

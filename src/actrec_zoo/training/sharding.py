@@ -100,6 +100,11 @@ def divided(tensor: Tensor, like: Tensor) -> Tensor:
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
 
 
+def own(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor that is divided; another one itself."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def has_parts(network: nn.Module) -> bool:
     """Whether a parameter is divided."""
     return any(isinstance(parameter, DTensor) for parameter in network.parameters())

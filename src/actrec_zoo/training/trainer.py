@@ -190,14 +190,14 @@ class _Loop:
                 report = run_evaluation(
                     state.answering,
                     self._val,
-                    batch_size=state.config.eval_batch_size or state.config.step_size,
+                    batch_size=state.config.evaluated_at_once(distributed.size()),
                     workers=self._workers,
                     precision=self._precision,
                     check=interrupt.check,
                 )
         except KeyboardInterrupt:
             if not interrupt.forced:
-                self._require_finite()
+                self._require_savable()
                 self._callbacks.on_interrupt(state)
             raise
         found = itertools.chain.from_iterable(distributed.collect(list(state.failures.values())))
@@ -275,7 +275,7 @@ class _Loop:
             self._require_finite()
         self._callbacks.on_step(state)
         if every and state.step % every == 0 and state.step < state.steps:
-            self._require_finite()
+            self._require_savable()
             self._callbacks.on_checkpoint(state)
 
     def _require_finite(self) -> None:
@@ -290,6 +290,16 @@ class _Loop:
             f"the loss is not a number in epoch {self._state.epoch + 1}, step {step + 1} ({listed}): lower the "
             "learning rate (--set lr=...) or limit the gradient (--set clip_grad=1). Nothing of that step is saved."
         )
+
+    def _require_savable(self) -> None:
+        """Stop before a step is saved that led to weights which are no numbers, from a loss that still was one."""
+        self._require_finite()
+        if not self._update.weights_are_finite():
+            raise RunError(
+                f"a weight is not a number in epoch {self._state.epoch + 1} after step {self._state.step}: the "
+                "gradient was none. Lower the learning rate (--set lr=...) or compute more exactly (--set "
+                "precision=fp32). Nothing of that step is saved."
+            )
 
     def _set_lr(self) -> None:
         rate = self._lr_at(self._state.step)

@@ -13,6 +13,7 @@ from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import only_head_trains, set_training_mode
+from actrec_zoo.training.sharding import own
 from actrec_zoo.training.state import TrainingState
 
 
@@ -121,6 +122,11 @@ class Update:
             scaler.step(optimizer)
             scaler.update()
         optimizer.zero_grad()
+
+    def weights_are_finite(self) -> bool:
+        """Whether all weights that train are numbers, in every process; waits for the device."""
+        trained = [p for group in self._state.optimizer.param_groups for p in group["params"]]
+        return not distributed.any_of(not torch.stack([own(p).isfinite().all() for p in trained]).all())
 
     def first_not_finite(self) -> int | None:
         """The first step since the last time of asking of which the loss was no number; waits for the device."""
