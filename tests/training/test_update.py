@@ -279,6 +279,14 @@ def test_a_compiled_network_trains_to_the_same_weights(squares: Path, tmp_path: 
         assert torch.allclose(weights[name], expected, atol=1e-4), name
 
 
+def test_a_compiler_that_is_missing_is_named(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch._dynamo.reset()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    with pytest.raises(RunError, match=r"torch.compile fails: .*compiler.*--set compile=false"):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, compile=True, **TINY)
+
+
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "accumulate": 2, "clip_grad": 1.0}, {"optimizer": "adam"}])
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
 def test_a_run_that_was_stopped_within_an_epoch_ends_in_the_same_bytes(

@@ -88,6 +88,22 @@ def _without_variables(prefix: str) -> Iterator[None]:
         os.environ.update(hidden)
 
 
+@contextmanager
+def _compiler_named(config: TrainConfig) -> Iterator[None]:
+    """Within, an error of torch.compile is one that says what to do.
+
+    Raises:
+        RunError: the network cannot be compiled, or there is no compiler.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not config.compile or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            raise
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise RunError(f"torch.compile fails: {reason}. --set compile=false trains without it") from error
+
+
 class SupervisedTrainer:
     """The trainer of the zoo."""
 
@@ -127,7 +143,10 @@ class SupervisedTrainer:
         state.scaler = accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
-        with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
+        with (
+            _compiler_named(config),
+            InterruptFlag() as interrupt,
+        ):  # from here on, since Ctrl-C must not cut the start of workers in two
             told.on_start(state)
             if config.profile and distributed.is_first():
                 state.profile = _make_profile(state, train, objective, precision)
