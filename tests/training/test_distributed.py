@@ -24,7 +24,7 @@ import actrec_zoo
 from actrec_zoo.cli import BAD_INPUT
 from actrec_zoo.data import feature_store, features
 from actrec_zoo.distributed import losses_named
-from actrec_zoo.errors import ConfigError, RunError
+from actrec_zoo.errors import RunError
 from tests.training.test_trainer import FROZEN, TINY, broken_copy
 from tests.training.test_update import NO_BATCH_STATISTICS
 
@@ -133,13 +133,6 @@ def test_a_run_of_divided_weights_goes_on_whole_and_the_reverse(
     done = launched(*words, *flags({"parallel": second}))
     assert done.returncode == 0, done.stderr
     assert_same_run(alone.path, tmp_path / "two")
-
-
-@pytest.mark.parametrize("other", [{"ema": 0.9}, {"compile": True}], ids=["ema", "compile"])
-def test_what_does_not_go_with_divided_weights_is_refused(squares: Path, tmp_path: Path, other: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"parallel=fsdp does not go with {next(iter(other))}"):
-        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", parallel="fsdp", **NO_BATCH_STATISTICS | other)
-    assert not (tmp_path / "run").exists()
 
 
 def test_accelerate_launch_starts_the_same_run(squares: Path, tmp_path: Path) -> None:

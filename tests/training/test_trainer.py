@@ -94,6 +94,27 @@ def test_the_model_learns_which_way_the_square_moves(squares: Path, tmp_path: Pa
     assert found[0][0] == "left" and sum(p for _, p in found) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "most"), [({}, 4), ({"accumulate": 2}, 2), ({"accumulate": 2, "eval_batch_size": 3}, 3)]
+)
+def test_validation_takes_no_more_clips_at_once_than_a_part_of_a_step(
+    squares: Path, tmp_path: Path, settings: dict[str, Any], most: int
+) -> None:
+    taken: list[int] = []
+
+    class Watch(Callback):
+        def on_start(self, state: TrainingState) -> None:
+            state.model.net.register_forward_hook(self.note)
+
+        def note(self, net: Any, inputs: Any, outputs: Any) -> None:
+            if not net.training:
+                taken.append(len(outputs))
+
+    several_views = TINY | settings | {"sampling": "uniform", "views": 9}
+    actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[Watch()], **several_views)
+    assert max(taken) == most
+
+
 def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(squares: Path, tmp_path: Path) -> None:
     runs = [
         actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / str(n), epochs=2, **TINY | {"workers": n})
