@@ -53,7 +53,7 @@ lint: $(DEV)
 	$(BIN)/lint-imports --no-cache
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --maxprocesses 4 --dist loadfile
 	$(MAKE) wheel
 
 test-slow: $(DEV)

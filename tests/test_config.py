@@ -195,6 +195,20 @@ def test_toml_file_that_cannot_be_read(tmp_path: Path) -> None:
             read_toml(tmp_path / "bad.toml")
 
 
+@pytest.mark.parametrize(
+    ("settings", "processes", "clips"),
+    [
+        ({}, 1, 16),
+        ({"accumulate": 3}, 2, 3),
+        ({"batch_size": 2, "accumulate": 4}, 1, 1),
+        ({"eval_batch_size": 8}, 4, 8),
+    ],
+)
+def test_clips_at_once_where_nothing_trains(settings: dict[str, Any], processes: int, clips: int) -> None:
+    config = TrainConfig.model_validate({"model": "tiny_conv3d", "data": "data", **settings})
+    assert config.evaluated_at_once(processes) == clips
+
+
 def test_config_cannot_be_changed() -> None:
     with pytest.raises(Exception, match="frozen"):
         resolved().config.lr = 1  # type: ignore[misc]

@@ -41,8 +41,8 @@ from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import parameter_groups, set_trainable
 from actrec_zoo.training.profile_files import ProfileFiles
 from actrec_zoo.training.recompute import recompute_blocks
-from actrec_zoo.training.run import RunFolder, open_run, refuse_changes
-from actrec_zoo.training.state import Callback, InterruptBetweenSteps, terminated_like_interrupted
+from actrec_zoo.training.run import NoteChanges, RunFolder, open_run, refuse_changes
+from actrec_zoo.training.state import Callback, InterruptBetweenSteps, NoteSaved, terminated_like_interrupted
 from actrec_zoo.training.tracking import Tracking
 from actrec_zoo.training.trainer import TrainResult
 
@@ -52,8 +52,8 @@ _OF_A_PROCESS = frozenset({"data", "splits", "workers"})
 _LESS_MEMORY = (
     "What takes less: --set accumulate=2 (the same step in parts), --set checkpoint_activations=true (the same result, "
     "slower), a smaller --batch-size, --set precision=bf16; for validation and frozen parts --set eval_batch_size=1. "
-    "A checkpoint that was written is kept: --resume goes on from it, with another checkpoint_activations or "
-    "eval_batch_size too."
+    "A checkpoint that was written is kept: --resume goes on from it, with another accumulate, checkpoint_activations "
+    "or eval_batch_size too."
 )
 _log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def train(
         folder = distributed.from_first(
             lambda: open_run(registered.spec.name, Path(out) if out else None, resume=resume)
         )
-        with terminated_like_interrupted(), folder.claim():
+        with terminated_like_interrupted(), folder.claim(), shortages_named("train", _LESS_MEMORY):
             file = Path(config) if config else None
             resolved = distributed.together(lambda: _resolve(registered, folder, data, file, settings))
             return _train(registered, folder, resolved, callbacks, track)
@@ -171,11 +171,11 @@ def _train(
     if resolved.config.checkpoint_activations:
         distributed.together(lambda: recompute_blocks(classifier))
     resolved = _with_batch_size(resolved, classifier, clips[0], objective)
+    last_step = NoteSaved()
     with (
         folder.guard(),
-        _interruptible(folder, resolved.config),
+        _interruptible(folder, resolved.config, last_step),
         worker_deaths_named(),
-        shortages_named("train", _LESS_MEMORY),
         cpu_threads(resolved.config.threads),
         tracking or nullcontext(),
     ):
@@ -183,8 +183,10 @@ def _train(
         distributed.from_first(lambda: folder.begin(resolved, classifier, plugin, manifest, splits))
         profile = [ProfileFiles(folder.path)] if resolved.config.profile else []
         watching = [Curves(folder.curves), tracking, *profile] if tracking else []
-        own = [Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints), *watching]
-        told = [*own, *callbacks, *distributed.together(lambda: plugin_callbacks(resolved.config))]
+        checkpoints = Checkpoints(folder.path, resume=continued, keep=resolved.config.keep_checkpoints)
+        own = [checkpoints, last_step, *watching]
+        others = [*callbacks, *distributed.together(lambda: plugin_callbacks(resolved.config))]
+        told = [*own, *others, NoteChanges(folder, resolved)]
         fit_on = with_features(resolved.config, classifier, clips, track)
         result = trainer.fit(classifier, fit_on[0], fit_on[1], resolved.config, objective, told)
         distributed.from_first(lambda: _finish(folder, result))
@@ -285,11 +287,12 @@ def initial_model(
 
 
 @contextmanager
-def _interruptible(folder: RunFolder, config: TrainConfig) -> Iterator[None]:
+def _interruptible(folder: RunFolder, config: TrainConfig, last_step: NoteSaved) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as interrupt:
-        done = "The checkpoint is saved." if folder.has_checkpoint else "No step was completed."
+        before = "Nothing more is saved; the checkpoint before stays." if folder.has_checkpoint else "No step is saved."
+        done = "The checkpoint is saved." if last_step.saved else before
         interrupted = InterruptedRun(
             f"interrupted. {done} Continue with: actrec-zoo train {config.model} --data {shlex.quote(config.data)} "
             f"--out {shlex.quote(str(folder.path))} --resume"

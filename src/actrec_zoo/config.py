@@ -17,10 +17,10 @@ from actrec_zoo.spec import InputSpec, ModelSpec
 MACHINE_KEYS = frozenset(
     {
         *("data", "data_format", "splits", "device", "workers", "parallel", "profile", "trackers"),
-        *("checkpoint_steps", "keep_checkpoints", "eval_batch_size", "checkpoint_activations"),
+        *("checkpoint_steps", "keep_checkpoints", "eval_batch_size", "checkpoint_activations", "accumulate"),
     }
 )
-"""Settings that say where a run happens, not what it computes: a resumed run may change them."""
+"""Settings that say where and in which pieces a run happens, not what it computes: a resumed run may change them."""
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 TrackerName = Literal["tensorboard", "wandb", "mlflow", "trackio"]
@@ -45,8 +45,8 @@ class TrainConfig(BaseModel):
         patience: epochs without a better one after which training stops; None trains all epochs.
         batch_size: clips a step, over all parts and all processes; `auto` is the largest power of two (a part and a
             process) that fits in memory, and a run notes the number.
-        eval_batch_size: clips at once where nothing trains: in validation, and when a frozen backbone gives features;
-            None takes `batch_size`.
+        eval_batch_size: clips at once, in each process, where nothing trains: in validation, and when a frozen backbone
+            gives features; None takes as many as a part of a step has in a process.
         accumulate: parts that a step is computed in, one after the other: less memory, the same step.
         optimizer: adam (weight decay in the gradient), adamw or sgd.
         lr: learning rate.
@@ -199,6 +199,14 @@ class TrainConfig(BaseModel):
         if self.batch_size == "auto":
             raise ConfigError("batch_size=auto is chosen by `train` alone: give a number")
         return self.batch_size
+
+    def evaluated_at_once(self, processes: int) -> int:
+        """Clips at once, in each of so many processes, where nothing trains.
+
+        Raises:
+            ConfigError: as `step_size`.
+        """
+        return self.eval_batch_size or -(-self.step_size // (self.accumulate * processes))
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
         """The model's input with this run's frames, stride, fps, size, views and way of sampling."""

@@ -1,6 +1,7 @@
 """Several processes of one run, as torchrun and `accelerate launch` start them: who is first, and how they agree."""
 
 import os
+import re
 import socket
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,13 @@ T = TypeVar("T")
 
 _PATIENCE = timedelta(hours=12)
 """How long a process waits for another one that lives: the first may have to count the frames of a million videos."""
+
+_LOSS = re.compile(
+    r"connection (was likely )?closed|connection reset|connection refused|broken pipe|remote process exit|"
+    r"ncclRemoteError|communicator was aborted|timed out waiting|(application|socket|collective operation) timeout",
+    re.IGNORECASE,
+)
+"""How gloo, NCCL and torch's store put it that another process is gone, or does not answer."""
 
 
 def was_launched() -> bool:
@@ -63,7 +71,7 @@ def losses_named() -> Iterator[None]:
             raise
         raise RunError(
             f"process {rank()} ends because another process of the run has ended: its message, or the launcher's, says "
-            "why. A run that has a checkpoint goes on with --resume"
+            f"why. A run that has a checkpoint goes on with --resume. What was seen here: {_first_line(error)}"
         ) from error
 
 
@@ -251,6 +259,8 @@ def _described(error: ActrecZooError | None) -> str:
 
 
 def _tells_of_a_loss(error: RuntimeError) -> bool:
-    return isinstance(error, dist.DistError) or any(
-        word in str(error) for word in ("gloo", "Connection closed", "NCCL")
-    )
+    return _LOSS.search(str(error)) is not None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
 import sys
 import tomllib
 from collections.abc import Callable
@@ -11,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import actrec_zoo
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.feature_store import features_folder, kept_features
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from tests.conftest import SMALL, Outcome
+from tests.distributions import Site
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 from actrec_zoo.tuning import Tuned, tune
@@ -124,6 +128,76 @@ def test_settings_that_do_not_go_together_cost_a_trial_each(squares: Path, tmp_p
     assert [row["error"] for row in rows] == [trial.error for trial in found.trials]
     again = tune("squeezenet_attn", squares, trials=6, out=tmp_path / "tune", resume=True, **small)
     assert without_seconds(again) == without_seconds(found)
+
+
+def test_no_rate_is_tried_that_train_refuses(squares: Path, tmp_path: Path) -> None:
+    settings = HEAD | {"epochs": 1, "schedule": "cosine", "min_lr": 2e-3, "weight_decay": 0.0, "options.dropout": 0.0}
+    found = tune("tiny_conv3d", squares, trials=8, out=tmp_path / "tune", **settings)
+    assert not any(trial.error for trial in found.trials)
+    rates = [trial.settings["lr"] for trial in found.trials]
+    assert rates[0] == 4e-3 and min(rates) >= 2e-3
+    best = tomllib.loads((found.path / "best.toml").read_text())
+    assert TrainConfig.model_validate({**best, "model": "tiny_conv3d", "data": "none"}).min_lr == 2e-3
+
+
+def test_weights_lie_as_they_do_in_train(squares: Path, tmp_path: Path) -> None:
+    orders: set[bool] = set()
+
+    def note(module: nn.Module, inputs: Any) -> None:
+        if isinstance(module, nn.Conv3d) and module.weight.device.type == "cpu":
+            orders.add(module.weight.is_contiguous(memory_format=torch.channels_last_3d))
+
+    with nn.modules.module.register_module_forward_pre_hook(note):
+        tune("tiny_conv3d", squares, trials=1, out=tmp_path / "tune", **HEAD | {"epochs": 1, "channels_last": "on"})
+    assert orders == {True}
+
+
+GREEDY = """
+from actrec_zoo.plugin import *
+
+@hookimpl
+def actrec_zoo_objectives():
+    yield ObjectiveSpec(name="greedy", summary="Takes all memory where nothing decays", builder="MODULE.parts:Greedy")
+"""
+GREEDY_PARTS = """
+import torch
+from actrec_zoo.training.objective import Classification
+
+class Greedy(Classification):
+    def __init__(self, config):
+        super().__init__(config)
+        self.size = 2**55 if config.weight_decay == 0.02 else 1
+    def __call__(self, model, batch):
+        torch.empty(self.size)
+        return super().__call__(model, batch)
+"""
+
+
+def test_settings_that_take_too_much_memory_cost_a_trial_each(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path / "site", monkeypatch)
+    site.add("hungry", GREEDY, parts=GREEDY_PARTS)
+    with site.installed():
+        settings = HEAD | {"epochs": 1, "objective": "hungry:greedy"}
+        found = tune("tiny_conv3d", squares, trials=6, out=tmp_path / "tune", **settings)
+    refused = [trial for trial in found.trials if trial.settings["weight_decay"] == 0.02]
+    assert found.trials[0] in refused and not found.best.error and len(found.trials) == 6
+    assert all("not enough memory to train with these settings" in trial.error for trial in refused)
+
+
+def test_sigterm_between_two_trials_is_told(squares: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(InterruptedRun, match=r"after 1 trials.*--resume"):
+        tune(
+            "tiny_conv3d",
+            squares,
+            trials=3,
+            out=tmp_path / "tune",
+            told=lambda trial: signal.raise_signal(signal.SIGTERM),
+            **HEAD | {"epochs": 1},
+        )
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_no_trial_that_could_be_finished_is_an_error(squares: Path, tmp_path: Path) -> None:

@@ -420,6 +420,17 @@ def test_what_another_process_may_be_filling_stays(tmp_path: Path, monkeypatch: 
     assert [kept.folder for kept in kept_features(tmp_path)] == [store.folder]
 
 
+def test_what_a_run_reads_for_longer_stays(extract: Extract, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = extract(Backbone())
+    (kept,) = kept_features(tmp_path / "cache")
+    os.utime(kept.folder / "about.json", (1e9, 1e9))
+    monkeypatch.setattr("actrec_zoo.data.features._USE_NOTED", 0.0)
+    assert isinstance(features[0, 0], Clip)
+    monkeypatch.setenv("ACTREC_ZOO_FEATURES_GB", "0")
+    make_room(tmp_path / "cache", keep=[])
+    assert [store.folder for store in kept_features(tmp_path / "cache")] == [kept.folder]
+
+
 _REMOVES = """
 import shutil, sys
 from pathlib import Path

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,8 @@ from actrec_zoo.data.dataset import ClipDataset
 from actrec_zoo.data.decode import count_frames, open_source
 from actrec_zoo.data.headers import Header, read_header
 from actrec_zoo.data.layouts import read_manifest
-from actrec_zoo.data.manifest import Manifest
+from actrec_zoo.data.manifest import PACK_HEADER, Manifest
+from actrec_zoo.data.pack import PackedVideo
 from actrec_zoo.data.packing import Encoding, write_pack
 from actrec_zoo.data.probe import probe
 from actrec_zoo.data.rates import with_rates
@@ -228,3 +232,22 @@ def test_videos_that_would_get_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"two videos would be a/x\.mp4 in the pack, one of them \.\./a/x\.mp4"):
         write_pack(probe(read_manifest(table)), tmp_path / "pack", Resize([8]))
     assert not (tmp_path / "pack").exists()
+
+
+def test_threads_that_want_a_pack_at_once_open_it_once(manifest: Manifest, tmp_path: Path) -> None:
+    """Headers of arrays that are read at once disturb each other: Python's parser is not safe there in 3.11."""
+    write_pack(manifest, tmp_path / "pack", Resize([8]), "raw")
+    video = tmp_path / "pack" / "left" / "clip0"
+    for attempt in range(20):
+        os.utime(tmp_path / "pack" / PACK_HEADER, ns=(attempt, attempt))  # as packed anew: it is opened again
+        start = threading.Barrier(8)
+
+        def opened(_: int, start: threading.Barrier = start) -> object:
+            start.wait()
+            source = open_source(video)
+            assert isinstance(source, PackedVideo)
+            return source._pack
+
+        with ThreadPoolExecutor(8) as pool:
+            packs = list(pool.map(opened, range(8)))
+        assert len(set(map(id, packs))) == 1

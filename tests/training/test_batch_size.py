@@ -12,7 +12,7 @@ import actrec_zoo
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.registry import get_registry
-from actrec_zoo.training.batch_size import choose_batch_size
+from actrec_zoo.training.batch_size import choose_batch_size, tried
 from actrec_zoo.training.objective import Classification
 from actrec_zoo.training.rehearsal import rehearse
 from tests.conftest import moving_square, write_frames
@@ -75,6 +75,29 @@ def test_a_run_notes_the_number_and_a_resumed_one_keeps_it(squares: Path, tmp_pa
 def test_a_word_that_is_no_number_is_refused(squares: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="batch_size"):
         actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **TINY | {"batch_size": "many"})
+
+
+@pytest.mark.parametrize(
+    "words", ["CUDA error: out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"]
+)
+def test_a_shortage_halves_the_step_however_it_is_put(words: str) -> None:
+    model = small(get_registry().find("tiny_conv3d"))
+    config = TrainConfig(model="tiny_conv3d", data="none")
+    loss, steps = Classification(config), []
+
+    def limited(network: Any, batch: Any) -> Any:
+        steps.append(len(batch))
+        if len(batch) > 8:
+            raise RuntimeError(words)
+        return loss(network, batch)
+
+    assert tried(model, Clips(4, 64, 64), config, limited, 32) == 8 and steps == [32, 16, 8]
+
+    def broken(network: Any, batch: Any) -> Any:
+        raise RuntimeError("the shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        tried(model, Clips(4, 64, 64), config, broken, 32)
 
 
 TRY = """

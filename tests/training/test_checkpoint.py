@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch.amp import GradScaler
 
 import actrec_zoo
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.errors import RunError
 from actrec_zoo.training.average import MovingAverage
-from actrec_zoo.training.checkpoint import load_checkpoint, save_checkpoint
+from actrec_zoo.training.checkpoint import load_checkpoint, read_best, save_checkpoint
 from actrec_zoo.training.state import Callback, EpochRecord, Running, TrainingState
 from tests.training.test_trainer import FROZEN, TINY, rows
 
@@ -200,6 +201,79 @@ def test_damage_to_what_does_not_train_is_named(squares: Path, tmp_path: Path) -
     file.write_bytes(content)
     with pytest.raises(RunError, match=r"frozen.safetensors is damaged: its checksum is wrong"):
         actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+
+
+def test_what_does_not_train_may_not_be_missing(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    actrec_zoo.train("tiny_conv3d", squares, out=run, **FROZEN | {"epochs": 1})
+    (run / "checkpoints" / "frozen.safetensors").unlink()
+    with pytest.raises(RunError, match=r"frozen.safetensors is missing"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+    with pytest.raises(RunError, match=r"frozen.safetensors is missing"):
+        read_best(run / "checkpoints")
+
+
+class EndBetween(Callback):
+    """Ends the run in an epoch between its state and its weights: a folder stands where they are to be."""
+
+    def __init__(self, run: Path, epoch: int) -> None:
+        self.best, self.before = run / "checkpoints" / "best.safetensors", run.with_name("before.safetensors")
+        self.epoch = epoch
+
+    def on_step(self, state: TrainingState) -> None:
+        if state.epoch == self.epoch - 1 and state.step == state.steps:
+            if self.best.is_file():
+                self.best.replace(self.before)
+            self.best.mkdir(parents=True)
+
+    def undo(self) -> None:
+        self.best.rmdir()
+        if self.before.is_file():
+            self.before.replace(self.best)
+
+
+IMPROVING: dict[str, Any] = TINY | {"epochs": 3, "lr": 0.003, "sampling": "uniform"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema": 0.5}, FROZEN], ids=["plain", "average", "frozen"])
+@pytest.mark.parametrize("when", ["first", "best"])
+def test_best_weights_that_a_kill_has_lost_are_those_of_the_state(
+    squares: Path, tmp_path: Path, when: str, settings: dict[str, Any]
+) -> None:
+    run, improving = tmp_path / "run", IMPROVING | settings
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", **improving)
+    between = EndBetween(run, 1 if when == "first" else whole.result.best.epoch)
+    with pytest.raises(RunError, match=r"cannot write .*best\.safetensors"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run, callbacks=[between], **improving)
+    between.undo()
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+    for name in ("model.safetensors", "checkpoints/best.safetensors"):
+        assert (run / name).read_bytes() == (whole.path / name).read_bytes()
+
+
+def test_weights_of_another_epoch_are_not_taken_for_the_best(
+    squares: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    settings = TINY | {"lr": 0.0, "sampling": "uniform"}  # the first epoch stays the best
+    done = actrec_zoo.train("tiny_conv3d", squares, out=run, epochs=2, **settings)
+    best = run / "checkpoints" / "best.safetensors"
+    assert done.result.best.epoch == 1
+    with safe_open(best, framework="pt") as file:
+        notes = json.loads(file.metadata()["state"])
+    assert notes["epoch"] == 1
+    save_file(load_file(best), best, {"state": json.dumps(notes | {"epoch": 2})})
+    with pytest.raises(RunError, match=r"best.safetensors has weights of epoch 2, and those of epoch 1, the best one"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True)
+    assert "unless a later epoch is better" in caplog.text
+
+
+def test_damage_to_the_best_weights_is_named(squares: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    actrec_zoo.train("tiny_conv3d", squares, out=run, epochs=1, **TINY)
+    flip_a_bit(run / "checkpoints" / "best.safetensors")
+    with pytest.raises(RunError, match=r"best.safetensors is damaged: its checksum is wrong"):
+        read_best(run / "checkpoints")
 
 
 def test_frozen_parameters_of_a_start_before_are_not_believed(squares: Path, tmp_path: Path) -> None:

@@ -10,19 +10,21 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 import actrec_zoo
 from actrec_zoo.cli import BAD_INPUT
 from actrec_zoo.data import feature_store, features
-from actrec_zoo.errors import ConfigError
+from actrec_zoo.distributed import losses_named
+from actrec_zoo.errors import RunError
 from tests.training.test_trainer import FROZEN, TINY, broken_copy
 from tests.training.test_update import NO_BATCH_STATISTICS
 
@@ -131,13 +133,6 @@ def test_a_run_of_divided_weights_goes_on_whole_and_the_reverse(
     done = launched(*words, *flags({"parallel": second}))
     assert done.returncode == 0, done.stderr
     assert_same_run(alone.path, tmp_path / "two")
-
-
-@pytest.mark.parametrize("other", [{"ema": 0.9}, {"compile": True}], ids=["ema", "compile"])
-def test_what_does_not_go_with_divided_weights_is_refused(squares: Path, tmp_path: Path, other: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=f"parallel=fsdp does not go with {next(iter(other))}"):
-        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", parallel="fsdp", **NO_BATCH_STATISTICS | other)
-    assert not (tmp_path / "run").exists()
 
 
 def test_accelerate_launch_starts_the_same_run(squares: Path, tmp_path: Path) -> None:
@@ -329,8 +324,64 @@ def test_a_process_is_told_that_another_one_has_ended(squares: Path, tmp_path: P
             process.kill()
     assert started[0].returncode == BAD_INPUT
     assert "error: process 0 ends because another process of the run has ended" in told[0]
+    assert "What was seen here: " in told[0] and "Connection " in told[0].split("What was seen here: ")[1]
     assert "Traceback" not in told[0]
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def met() -> Iterator[None]:
+    """This process, as the only one of its group."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+NCCL = "NCCL error in: ProcessGroupNCCL.cpp:77, "
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (RuntimeError("[pair.cc:553] Read error [10.0.0.1]:2: Connection closed by peer [10.0.0.2]:3"), "Read error"),
+        (RuntimeError("[pair.cc:553] Read error [10.0.0.1]:2: Connection reset by peer"), "Connection reset"),
+        (RuntimeError("[unbound_buffer.cc:81] Timed out waiting 1000ms for recv operation to complete"), "1000ms"),
+        (
+            dist.DistBackendError(
+                f"{NCCL}remote process exited or there was a network error, NCCL version 2.27.5\nncclRemoteError: "
+                "A call failed possibly due to a network error or a remote process exiting prematurely."
+            ),
+            r"network error, NCCL version 2\.27\.5$",
+        ),
+        (
+            dist.DistNetworkError("Failed to recv, got 0 bytes. Connection was likely closed. Did the server crash?"),
+            "got 0 bytes",
+        ),
+    ],
+)
+def test_what_tells_of_a_loss_is_told_with_it(met: None, error: RuntimeError, seen: str) -> None:
+    told = pytest.raises(RunError, match=f"another process of the run has ended.*What was seen here: .*{seen}")
+    with told, losses_named():
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        dist.DistBackendError(f"{NCCL}invalid usage, NCCL version 2.27.5\nncclInvalidUsage: Duplicate GPU detected"),
+        dist.DistBackendError(
+            f"{NCCL}unhandled system error, NCCL version 2.27.5\nncclSystemError: System call (e.g. socket, malloc) or "
+            "external library call failed or device error.\nLast error:\nError while creating shared memory segment "
+            "/dev/shm/nccl-1 (size 9637888), error: No space left on device (28)"
+        ),
+        RuntimeError("[enforce fail at gloo/algorithm.cc] tensors have other sizes"),
+    ],
+    ids=["duplicate GPU", "small /dev/shm", "sizes"],
+)
+def test_what_else_a_backend_refuses_stays_what_it_is(met: None, error: RuntimeError) -> None:
+    with pytest.raises(type(error)) as raised, losses_named():
+        raise error
+    assert raised.value is error
 
 
 @pytest.mark.slow

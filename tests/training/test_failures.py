@@ -183,6 +183,39 @@ def test_sigterm_to_every_process_of_a_node_saves_the_step(
     assert_goes_on(squares, tmp_path / "run", whole, workers=0)
 
 
+class SendTwiceAt(Callback):
+    """Sends a signal at the end of a step, and again in the middle of the next one."""
+
+    def __init__(self, steps: int, number: int) -> None:
+        self.left, self.number = steps, number
+
+    def on_start(self, state: TrainingState) -> None:
+        step = state.optimizer.step
+        state.optimizer.step = lambda *a: (step(*a), self._send())[0]  # type: ignore[method-assign]
+
+    def _send(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            signal.raise_signal(self.number)
+            signal.raise_signal(self.number)
+
+
+def test_a_second_sigterm_does_not_cut_the_step(squares: Path, tmp_path: Path) -> None:
+    """As a launcher passes on its own, after the node has sent one to both."""
+    whole = whole_run(squares, tmp_path)
+    settings = TINY | {"epochs": 2, "callbacks": [SendTwiceAt(3, signal.SIGTERM)]}
+    with pytest.raises(InterruptedRun, match="The checkpoint is saved"):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **settings)
+    assert_goes_on(squares, tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize(("steps", "message"), [(3, "No step is saved"), (6, "the checkpoint before stays")])
+def test_a_second_ctrl_c_is_not_said_to_save(squares: Path, tmp_path: Path, steps: int, message: str) -> None:
+    settings = TINY | {"epochs": 2, "callbacks": [SendTwiceAt(steps, signal.SIGINT)]}
+    with pytest.raises(InterruptedRun, match=message):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **settings)
+
+
 class TerminateWhileValidating(Callback):
     """Sends SIGTERM when the network is first asked without being trained."""
 
@@ -216,7 +249,7 @@ def test_sigterm_while_features_are_computed(squares: Path, tmp_path: Path, monk
 
     settings = FROZEN | {"epochs": 2, "workers": 1}
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(InterruptedRun, match="No step was completed"):
+    with pytest.raises(InterruptedRun, match="No step is saved"):
         actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", track=track, **settings)
     assert signal.getsignal(signal.SIGTERM) is before
     assert not list((tmp_path / "cache").rglob(".*"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,26 @@ def test_a_step_is_the_same_bit_for_bit_and_keeps_less(model: RegisteredModel) -
     for name, buffer in statistics.items():
         assert torch.equal(buffer, statistics_once[name]), name
     assert kept_less < 0.7 * kept, (kept_less, kept)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.slow
+def test_a_compiled_step_is_the_same_but_for_the_order_of_sums() -> None:
+    results = []
+    for compiled in (False, True):
+        made = small(get_registry().find("tiny_conv3d"))
+        recompute_blocks(made)
+        if compiled:
+            torch._dynamo.reset()
+            made.net.compile(fullgraph=True)
+        torch.manual_seed(2)
+        results.append(step(made))
+    (plain, statistics, _), (compiled_gradients, compiled_statistics, _) = results
+    for name, gradient in plain.items():
+        assert torch.allclose(gradient, compiled_gradients[name], atol=1e-4), name
+    for name, buffer in statistics.items():
+        assert torch.allclose(buffer, compiled_statistics[name], atol=1e-5), name
+    assert any(name.endswith("num_batches_tracked") and buffer == 1 for name, buffer in statistics.items())
 
 
 def test_dropout_within_a_block_draws_the_same_numbers_again() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +12,14 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
+from torch.testing._internal.distributed.fake_pg import FakeStore
 
+from actrec_zoo.config import TrainConfig
 from actrec_zoo.errors import ConfigError
 from actrec_zoo.fitting import meta_network
+from actrec_zoo.precision import Precision
 from actrec_zoo.registry import get_registry, list_models
-from actrec_zoo.training.sharding import divide
+from actrec_zoo.training.sharding import divide, is_divided
 
 CPU = torch.device("cpu")
 _MOST_AT_ONCE = 0.75
@@ -55,3 +59,20 @@ def test_a_parameter_without_dimensions_is_refused() -> None:
     network.scale = nn.Parameter(torch.tensor(1.0))
     with pytest.raises(ConfigError, match=r"parallel=fsdp cannot divide this network.*Take parallel=ddp"):
         divide(network, CPU)
+
+
+@pytest.mark.parametrize(
+    ("other", "precision", "named"),
+    [({"ema": 0.9}, "fp32", "ema"), ({"compile": True}, "fp32", "compile"), ({}, "fp16", "precision fp16")],
+)
+def test_what_does_not_go_with_divided_weights_is_refused_where_there_are_several_processes(
+    other: dict[str, Any], precision: Precision, named: str
+) -> None:
+    config = TrainConfig(model="tiny_conv3d", data="data", parallel="fsdp", **other)
+    assert not is_divided(config, precision), "one process ignores the setting"
+    dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    try:
+        with pytest.raises(ConfigError, match=f"parallel=fsdp does not go with {named}"):
+            is_divided(config, precision)
+    finally:
+        dist.destroy_process_group()

@@ -94,6 +94,27 @@ def test_the_model_learns_which_way_the_square_moves(squares: Path, tmp_path: Pa
     assert found[0][0] == "left" and sum(p for _, p in found) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("settings", "most"), [({}, 4), ({"accumulate": 2}, 2), ({"accumulate": 2, "eval_batch_size": 3}, 3)]
+)
+def test_validation_takes_no_more_clips_at_once_than_a_part_of_a_step(
+    squares: Path, tmp_path: Path, settings: dict[str, Any], most: int
+) -> None:
+    taken: list[int] = []
+
+    class Watch(Callback):
+        def on_start(self, state: TrainingState) -> None:
+            state.model.net.register_forward_hook(self.note)
+
+        def note(self, net: Any, inputs: Any, outputs: Any) -> None:
+            if not net.training:
+                taken.append(len(outputs))
+
+    several_views = TINY | settings | {"sampling": "uniform", "views": 9}
+    actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[Watch()], **several_views)
+    assert max(taken) == most
+
+
 def test_the_same_seed_gives_the_same_bytes_whatever_the_workers(squares: Path, tmp_path: Path) -> None:
     runs = [
         actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / str(n), epochs=2, **TINY | {"workers": n})
@@ -238,6 +259,20 @@ def test_resume_refuses_other_settings_and_another_model(squares: Path, tmp_path
         actrec_zoo.train("tiny_conv3d", squares, out=run.path, resume=True, epochs=5)
     with pytest.raises(ConfigError, match="not of r3d:r3d"):
         actrec_zoo.train("r3d", squares, out=run.path, resume=True)
+
+
+def test_a_resume_that_is_refused_leaves_the_run_as_it_was(squares: Path, tmp_path: Path) -> None:
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", epochs=2, ema=0.5, **TINY)
+    run = tmp_path / "run"
+    with pytest.raises(InterruptedRun):
+        actrec_zoo.train("tiny_conv3d", squares, out=run, epochs=2, ema=0.5, callbacks=[InterruptAt(2)], **TINY)
+    before = (run / "run.json").read_bytes()
+    with pytest.raises(ConfigError, match="parallel=fsdp does not go with ema"):
+        actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True, parallel="fsdp")
+    assert (run / "run.json").read_bytes() == before
+    actrec_zoo.train("tiny_conv3d", squares, out=run, resume=True, checkpoint_steps=3)
+    assert json.loads((run / "run.json").read_text())["config"]["checkpoint_steps"] == 3
+    assert (run / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
 
 
 def test_a_run_from_before_a_setting_existed_is_resumed_with_its_default(squares: Path, tmp_path: Path) -> None:

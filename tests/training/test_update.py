@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import signal
 import sys
@@ -59,6 +61,17 @@ def last(run: Path) -> dict[str, Tensor]:
     return load_file(run / "checkpoints" / "last.safetensors")
 
 
+def test_a_resumed_run_may_compute_its_steps_in_other_parts(squares: Path, tmp_path: Path) -> None:
+    whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", epochs=2, **NO_BATCH_STATISTICS)
+    settings = NO_BATCH_STATISTICS | {"epochs": 2, "callbacks": [RaiseAt(2, signal.SIGINT)]}
+    with pytest.raises(InterruptedRun):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", **settings)
+    cut = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True, accumulate=3)
+    assert json.loads((cut.path / "run.json").read_text())["config"]["accumulate"] == 3
+    ends = [load_file(run.path / "model.safetensors") for run in (whole, cut)]
+    assert all(torch.allclose(tensor, ends[1][name], atol=1e-5) for name, tensor in ends[0].items())
+
+
 @pytest.mark.parametrize("parts", [2, 3, 9])
 def test_parts_of_a_batch_make_the_same_step(squares: Path, tmp_path: Path, parts: int) -> None:
     whole, divided = (
@@ -103,6 +116,51 @@ def test_a_step_is_the_same_with_a_scaled_loss_and_one_that_overflows_is_left_ou
         assert layer.weight.item() == 1 - 0.5 * 0.25
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_gradient_is_clipped_at_its_own_length_not_at_that_of_the_scaled_one(scaled: bool) -> None:
+    update, state, layer = update_of(torch.amp.GradScaler("cpu", init_scale=2.0**10) if scaled else None)
+    state.config = state.config.model_copy(update={"clip_grad": 0.5})
+    update.add(blank_batch(torch.tensor([[4.0]])), of=1, last=True)
+    update.apply()
+    assert layer.weight.item() == pytest.approx(1 - 0.5 * 0.5, abs=1e-6)
+
+
+ENVIRONMENT = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4",
+    "ACCELERATE_USE_DEEPSPEED": "true",
+    "ACCELERATE_USE_FSDP": "true",
+    "ACCELERATE_USE_MEGATRON_LM": "true",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "true",
+    "ACCELERATE_DYNAMO_BACKEND": "INDUCTOR",
+    "ACCELERATE_MIXED_PRECISION": "fp16",
+    "ACCELERATE_TORCH_DEVICE": "meta",
+    "ACCELERATE_DEBUG_MODE": "maybe",
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT)
+def test_settings_of_accelerate_in_the_environment_change_no_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, ENVIRONMENT[name])
+    update, state, layer = update_of()
+    state.config = state.config.model_copy(update={"clip_grad": 8.0})
+    update.add(blank_batch(torch.tensor([[0.25]])), of=1, last=True)
+    update.apply()
+    assert layer.weight.item() == 1 - 0.5 * 0.25
+    made = make_accelerator(torch.device("cpu"))
+    assert made.distributed_type == "NO" and made.mixed_precision == "no" and made.device.type == "cpu"
+    assert made.state.dynamo_plugin.backend == "NO" and made.gradient_accumulation_steps == 1
+    assert made.prepare(layer) is layer
+    assert os.environ[name] == ENVIRONMENT[name]
+
+
+def test_nor_do_those_that_it_looks_at_in_every_step(
+    squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "neither yes nor no")
+    run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, **TINY)
+    assert run.result.last.epoch == 1 and os.environ["ACCELERATE_USE_CPU"] == "neither yes nor no"
+
+
 @pytest.mark.parametrize("clip_grad", [None, 1.0])
 @pytest.mark.parametrize("scaled", [False, True])
 def test_a_step_of_which_no_clip_could_be_read_changes_nothing(scaled: bool, clip_grad: float | None) -> None:
@@ -111,6 +169,25 @@ def test_a_step_of_which_no_clip_could_be_read_changes_nothing(scaled: bool, cli
     update.add_nothing(blank_batch(torch.tensor([[1.0]])), last=True)
     update.apply()
     assert layer.weight.item() == 1
+
+
+@pytest.mark.parametrize("asked", ["a checkpoint", "an interrupt"])
+def test_weights_that_are_no_numbers_are_not_saved_within_an_epoch(squares: Path, tmp_path: Path, asked: str) -> None:
+    """The gradient of the fourth step is none, and its loss is a number still."""
+
+    class Spoil(Callback):
+        def on_step(self, state: TrainingState) -> None:
+            if state.step == 3:
+                next(state.model.net.parameters()).register_hook(lambda gradient: gradient * torch.nan)
+            if state.step == 4 and asked == "an interrupt":
+                signal.raise_signal(signal.SIGINT)
+
+    settings = TINY | {"batch_size": 2, "checkpoint_steps": 2 if asked == "a checkpoint" else 3}
+    with pytest.raises(RunError, match=r"a weight is not a number in epoch 1 after step 4.*--set lr="):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, callbacks=[Spoil()], **settings)
+    assert all(tensor.isfinite().all() for tensor in last(tmp_path / "run").values())
+    again = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", resume=True)
+    assert again.result.last.epoch == 1
 
 
 class Searches(Callback):
@@ -212,6 +289,14 @@ def test_a_compiled_network_trains_to_the_same_weights(squares: Path, tmp_path: 
     weights = compiled.model.net.state_dict()
     for name, expected in plain.model.net.state_dict().items():
         assert torch.allclose(weights[name], expected, atol=1e-4), name
+
+
+def test_a_compiler_that_is_missing_is_named(squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch._dynamo.reset()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    with pytest.raises(RunError, match=r"torch.compile fails: .*compiler.*--set compile=false"):
+        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=1, compile=True, **TINY)
 
 
 @pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "accumulate": 2, "clip_grad": 1.0}, {"optimizer": "adam"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,9 @@ from actrec_zoo.data.dataset import Batch, Clip, ClipDataset, Failure, Key, blan
 from actrec_zoo.data.feature_store import CHUNK, Chunk, FeatureStore
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.errors import DataError
+
+_USE_NOTED = 60.0
+"""Seconds from one note that features are in use to the next: many fit into the time that a store is kept by one."""
 
 
 class StoredFeatures:
@@ -31,6 +35,7 @@ class StoredFeatures:
 
     def __init__(self, store: FeatureStore, chunks: list[Chunk]) -> None:
         self.folder = store.folder
+        self._store = store
         self._chunks = chunks
         present = [chunk.labels.numpy() >= 0 for chunk in chunks]
         self.labels = np.concatenate([chunk.labels.numpy() for chunk in chunks])
@@ -39,6 +44,10 @@ class StoredFeatures:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def used(self) -> None:
+        """Note that the store is in use now."""
+        self._store.used()
 
     def error(self, index: int) -> str:
         """Why clip `index` could not be read."""
@@ -65,6 +74,7 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
         self.failures = clips.failures
         self._clips = clips
         self._views = tuple(views)
+        self._noted = time.monotonic()
 
     def __len__(self) -> int:
         return len(self._clips)
@@ -111,8 +121,16 @@ class FeatureDataset(TorchDataset["Clip | Failure"]):
 
     def __getitem__(self, key: Key) -> Clip | Failure:
         epoch, index = key
+        self._note_use()
         try:
             return self.clip(index, epoch)
         except DataError as error:
             video, _ = self._clips.locate(index)
             return Failure(video, self.manifest.name(video), str(error))
+
+    def _note_use(self) -> None:
+        """Now and then, of all views, so that no other run removes what this one reads."""
+        if time.monotonic() - self._noted >= _USE_NOTED:
+            self._noted = time.monotonic()
+            for view in self._views:
+                view.used()

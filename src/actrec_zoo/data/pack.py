@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -155,7 +156,8 @@ def find_packed(path: Path, least: Size | None = None) -> PackedVideo | None:
     for folder in () if path.exists() else path.parents:
         header = folder / PACK_HEADER
         if header.is_file():
-            pack = _open_pack(folder, header.stat().st_mtime_ns)
+            with _opening:
+                pack = _open_pack(folder, header.stat().st_mtime_ns)
             return PackedVideo(pack, path.relative_to(folder).as_posix(), least)
     return None
 
@@ -164,6 +166,11 @@ def key_of(name: str) -> int:
     """64 bits that stand for a path."""
     digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little")
+
+
+_opening = threading.Lock()
+"""Threads open a pack one by one: once between them, and the parser of Python, which numpy reads headers with, fails
+at times where two use it at once (CPython 3.11)."""
 
 
 @lru_cache(maxsize=_PACKS_OPEN)

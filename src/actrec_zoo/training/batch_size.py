@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 
 import torch
-from accelerate.utils import find_executable_batch_size
+from accelerate.utils.memory import clear_device_cache
 
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import TrainConfig
 from actrec_zoo.data.dataset import Batch, ClipDataset
 from actrec_zoo.errors import RunError
-from actrec_zoo.memory import free_memory, in_words
+from actrec_zoo.memory import free_memory, in_words, is_shortage
 from actrec_zoo.precision import autocast, resolve_precision
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import set_training_mode
@@ -86,22 +85,25 @@ def tried(model: VideoClassifier, clips: ClipDataset, config: TrainConfig, objec
     Raises:
         RunError: not even one clip fits.
     """
-    halves = itertools.accumulate(itertools.repeat(2), lambda number, two: number // two, initial=size // 2)
+    while not _fits(model, clips, config, objective, size):
+        if size == 1:
+            raise RunError(
+                "not enough memory to train: one clip is too much. --set checkpoint_activations=true, a smaller --size "
+                "or fewer --frames take less"
+            )
+        clear_device_cache(garbage_collection=True)
+        size //= 2
+    return size
 
-    @find_executable_batch_size(starting_batch_size=size, reduce_batch_size_fn=lambda: next(halves))  # type: ignore[untyped-decorator]
-    def attempt(number: int) -> int:
-        _compute(model, clips, config, objective, number)
-        return number
 
+def _fits(model: VideoClassifier, clips: ClipDataset, config: TrainConfig, objective: Objective, size: int) -> bool:
     try:
-        return int(attempt())
-    except RuntimeError as error:
-        if "No executable batch size" not in str(error):
+        _compute(model, clips, config, objective, size)
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_shortage(error):
             raise
-        raise RunError(
-            "not enough memory to train: one clip is too much. --set checkpoint_activations=true, a smaller --size or "
-            "fewer --frames take less"
-        ) from error
+        return False
+    return True
 
 
 def _compute(model: VideoClassifier, clips: ClipDataset, config: TrainConfig, objective: Objective, size: int) -> None:

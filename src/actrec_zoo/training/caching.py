@@ -92,7 +92,7 @@ def _features(
     set_training_mode(model)
     extraction = Extraction(
         compute,
-        batch_size=config.eval_batch_size or config.step_size,
+        batch_size=config.evaluated_at_once(distributed.size()),
         device=model.device,
         dtype=getattr(torch, config.features_dtype),
         workers=config.workers or 0,

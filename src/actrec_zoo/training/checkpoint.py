@@ -24,7 +24,6 @@ from actrec_zoo.data.dataset import Failure
 from actrec_zoo.data.feature_store import bytes_of
 from actrec_zoo.errors import RunError
 from actrec_zoo.files import write_atomically, write_text
-from actrec_zoo.hub.package import write_weights
 from actrec_zoo.training.sharding import divided, gathered
 from actrec_zoo.training.state import Callback, EpochRecord, TrainingState
 from actrec_zoo.weights import load_strictly
@@ -66,15 +65,17 @@ class Checkpoints(Callback):
         load_checkpoint(self._resume, state)
         if distributed.is_first():
             self._complete(state)
+        if distributed.from_first(lambda: self._lacks_best(state)):
+            save_best(self._folder / BEST, state)
 
     def on_epoch_end(self, state: TrainingState) -> None:
-        """Save the weights if the epoch is the best so far, then the state that says so, then the history."""
-        if state.best is state.history[-1]:
-            _keep_frozen(self._folder, state)
-            best = gathered(_changing(state.answering, state))
-            if distributed.is_first():
-                write_weights(self._folder / BEST, best)
+        """Save the state, then its weights if the epoch is the best so far, then the history.
+
+        A kill in between leaves a state that has the weights that were to follow.
+        """
         save_checkpoint(self._folder / LAST, state)
+        if state.best is state.history[-1]:
+            save_best(self._folder / BEST, state)
         if distributed.is_first():
             self._keep_epochs(state.epoch)
             write_history(self._run / HISTORY, state.history)
@@ -87,6 +88,29 @@ class Checkpoints(Callback):
             self._keep_epochs(state.epoch)
         if state.history:
             write_history(self._run / HISTORY, state.history)
+
+    def _lacks_best(self, state: TrainingState) -> bool:
+        """Whether the best weights so far are those of the state that was restored, and not in their file."""
+        if state.best is None:
+            return False
+        path = self._folder / BEST
+        try:
+            found = _load(path)[0].get("epoch")
+        except _DamagedError as error:
+            reason = str(error)
+        else:
+            if found == state.best.epoch:
+                return False
+            reason = f"{path} has weights of epoch {found}"
+        if state.best.epoch == state.epoch and not state.step:
+            return True
+        _log.warning(
+            "warning: %s, and the best so far are those of epoch %d: the run ends in an error unless a later epoch is "
+            "better",
+            reason,
+            state.best.epoch,
+        )
+        return False
 
     def _keep_epochs(self, epoch: int) -> None:
         """Let the state stay that was just saved, and the oldest go."""
@@ -161,9 +185,21 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "history": [asdict(record) for record in state.history],
         "best": asdict(state.best) if state.best else None,
         "failures": [list(failure) for failure in state.failures.values()],
+        "frozen": bool(_frozen_names(state)),
     }
-    plain["checksum"] = _checksum(whole)
-    write_atomically(path, lambda file: safetensors.torch.save_file(whole, file, {"state": json.dumps(plain)}))
+    _save(path, plain, whole)
+
+
+def save_best(path: Path, state: TrainingState) -> None:
+    """Write what training changes of the weights of the best epoch, which is the last one; as `save_checkpoint`.
+
+    Raises:
+        RunError: the file cannot be written; the one before it is left as it was.
+    """
+    _keep_frozen(path.parent, state)
+    best = gathered(_changing(state.answering, state))
+    if distributed.is_first():
+        _save(path, {"epoch": state.epoch, "frozen": bool(_frozen_names(state))}, best)
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> None:
@@ -204,13 +240,17 @@ def read_best(folder: Path) -> dict[str, Tensor]:
         folder: of the checkpoints of a run.
 
     Raises:
-        RunError: a file is missing or damaged.
+        RunError: a file is missing or damaged, or the weights are of another epoch.
     """
-    try:
-        best = safetensors.torch.load_file(folder / BEST)
-    except (SafetensorError, OSError) as error:
-        raise _DamagedError(f"{folder / BEST} is damaged: {error}") from error
-    return {**{name.removeprefix(_MODEL): tensor for name, tensor in _read_frozen(folder).items()}, **best}
+    plain, best = _load(folder / BEST)
+    wanted = _header(folder / LAST)["best"]["epoch"]
+    if plain.get("epoch", wanted) != wanted:
+        raise RunError(
+            f"{folder / BEST} has weights of epoch {plain['epoch']}, and those of epoch {wanted}, the best one, are "
+            "lost. Delete the run folder to start afresh."
+        )
+    frozen = _read_frozen(folder, required=plain.get("frozen", False))
+    return {**{name.removeprefix(_MODEL): tensor for name, tensor in frozen.items()}, **best}
 
 
 def write_history(path: Path, history: list[EpochRecord]) -> None:
@@ -286,10 +326,12 @@ def _keep_frozen(folder: Path, state: TrainingState) -> None:
         write_atomically(file, lambda temporary: safetensors.torch.save_file(whole, temporary, notes))
 
 
-def _read_frozen(folder: Path) -> dict[str, Tensor]:
+def _read_frozen(folder: Path, *, required: bool) -> dict[str, Tensor]:
     """The parameters that do not train; none where all do."""
     file = folder / FROZEN
     if not file.is_file():
+        if required:
+            raise _DamagedError(f"{file} is missing: it has the weights that do not train")
         return {}
     try:
         with safe_open(file, framework="pt") as opened:
@@ -310,18 +352,43 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Plain values and tensors of a checkpoint, checked byte for byte."""
+    """Plain values and tensors of a checkpoint, with what does not train."""
+    plain, tensors = _load(path)
+    if not plain:
+        raise _DamagedError(f"{path} is damaged: it does not say where the run stands")
+    if plain.get("format") != _FORMAT:
+        raise RunError(f"{path} has format {plain.get('format')}, this actrec-zoo reads {_FORMAT}")
+    return plain, {**_read_frozen(path.parent, required=plain.get("frozen", False)), **tensors}
+
+
+def _save(path: Path, plain: Mapping[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Write tensors, and plain values with a checksum in the header."""
+    notes = {"state": json.dumps({**plain, "checksum": _checksum(tensors)})}  # one: several come in any order
+    write_atomically(path, lambda file: safetensors.torch.save_file(tensors, file, notes))
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Plain values of a file that was found whole."""
+    with safe_open(path, framework="pt") as file:
+        return _plain(file)
+
+
+def _plain(file: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads((file.metadata() or {}).get("state", "{}"))
+    return plain
+
+
+def _load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Plain values and tensors of a file, checked byte for byte."""
     try:
         with safe_open(path, framework="pt") as file:
-            plain: dict[str, Any] = json.loads((file.metadata() or {})["state"])
+            plain = _plain(file)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if plain.get("checksum", whole := _checksum(tensors)) != whole:
             raise ValueError("its checksum is wrong")
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise _DamagedError(f"{path} is damaged: {error}") from error
-    if plain.get("format") != _FORMAT:
-        raise RunError(f"{path} has format {plain.get('format')}, this actrec-zoo reads {_FORMAT}")
-    return plain, {**_read_frozen(path.parent), **tensors}
+    return plain, tensors
 
 
 def _fill(path: Path, model: VideoClassifier, tensors: dict[str, Tensor]) -> None:

@@ -74,6 +74,8 @@ class _Recomputed:
         forward = functools.partial(type(self._block).forward, self._block)
         if not torch.is_grad_enabled():
             return forward(*args, **kwargs)
+        if torch.compiler.is_compiling():  # a graph writes into buffers at its end, once
+            return checkpoint(forward, *args, use_reentrant=False, **kwargs)
         contexts = functools.partial(_contexts, self._block)
         return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 

@@ -29,6 +29,7 @@ from actrec_zoo.files import (
 from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config, write_weights
 from actrec_zoo.locking import LOCK_FILE, is_locked, locked
 from actrec_zoo.training.checkpoint import BEST, FROZEN, read_best
+from actrec_zoo.training.state import Callback, TrainingState
 
 RUN_FILE = "run.json"
 _FORMAT = 1
@@ -78,13 +79,12 @@ class RunFolder:
         manifest: Manifest,
         splits: Splits,
     ) -> None:
-        """Write what is known before the first step; a run with a checkpoint has it already, but for what has changed.
+        """Write what is known before the first step; a run with a checkpoint has it already.
 
         Raises:
             RunError: the folder cannot be written.
         """
         if self.has_checkpoint:
-            self._note_changes(resolved)
             return
         write_json(
             self.path / RUN_FILE,
@@ -101,7 +101,7 @@ class RunFolder:
         write_config(self.path, model, plugin)
         write_splits(self.splits, manifest, splits)
 
-    def _note_changes(self, resolved: Resolved) -> None:
+    def note_changes(self, resolved: Resolved) -> None:
         """Let what this start says of where the run happens hold for the next start, too."""
         record = read_json(self.path / RUN_FILE)
         now = resolved.config.model_dump(mode="json", include=set(MACHINE_KEYS))
@@ -171,6 +171,22 @@ class RunFolder:
             raise RunError(f"{self.path / RUN_FILE} is not the record of a run")
         config: dict[str, Any] = {k: v for k, v in values["config"].items() if v is not None}
         return Layer("run", config)
+
+
+class NoteChanges(Callback):
+    """Notes what a start changes of a run's settings; told last, when nothing is left that could refuse them."""
+
+    def __init__(self, folder: RunFolder, resolved: Resolved) -> None:
+        self._folder = folder
+        self._resolved = resolved
+
+    def on_start(self, state: TrainingState) -> None:
+        """Write them to run.json.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        distributed.from_first(lambda: self._folder.note_changes(self._resolved))
 
 
 def count_seen(run: Path, manifest: Manifest, videos: IntArray) -> int | None:

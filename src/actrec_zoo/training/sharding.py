@@ -26,14 +26,14 @@ def is_divided(config: TrainConfig, precision: Precision) -> bool:
     Raises:
         ConfigError: another setting does not go with that.
     """
-    if config.parallel != "fsdp":
+    if config.parallel != "fsdp" or distributed.size() == 1:
         return False
     for other, given in (("ema", config.ema is not None), ("compile", config.compile)):
         if given:
             raise ConfigError(f"parallel=fsdp does not go with {other}: leave it out, or take parallel=ddp")
     if precision == "fp16":
         raise ConfigError("parallel=fsdp does not go with precision fp16: take bf16 or fp32, or parallel=ddp")
-    return distributed.size() > 1
+    return True
 
 
 def divide(network: nn.Module, device: torch.device) -> None:
@@ -98,6 +98,11 @@ def divided(tensor: Tensor, like: Tensor) -> Tensor:
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor
     return distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+
+
+def own(tensor: Tensor) -> Tensor:
+    """This process's part of a tensor that is divided; another one itself."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def has_parts(network: nn.Module) -> bool:

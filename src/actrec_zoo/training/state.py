@@ -210,20 +210,30 @@ def terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+class NoteSaved(Callback):
+    """Knows whether an interruption was told to all the callbacks before it, and so whether its step is saved."""
+
+    saved = False
+
+    def on_interrupt(self, state: TrainingState) -> None:
+        self.saved = True
+
+
 class InterruptBetweenSteps(KeyboardInterrupt):
     """Every process of the run stops after the same step."""
 
 
 class InterruptFlag:
-    """Turns the first Ctrl-C, or SIGTERM, into a flag that is looked at between steps; the second interrupts at once.
+    """Turns the first Ctrl-C, or SIGTERM, into a flag that is looked at between steps; a later Ctrl-C ends at once.
 
-    Of several processes none is interrupted within a step: a launcher may pass on a Ctrl-C that they have had from the
-    terminal, and ends those by itself that take long. Outside the main thread, where Python delivers no signals, it
-    stays unset.
+    A later SIGTERM does not: a node that is taken away signals a launcher and its process, and the launcher passes its
+    own signal on. Of several processes none is interrupted within a step: a launcher may pass on a Ctrl-C that they
+    have had from the terminal, and ends those by itself that take long. Outside the main thread, where Python delivers
+    no signals, it stays unset.
 
     Attributes:
-        set: Ctrl-C was pressed.
-        forced: it was pressed again, so that a step may have been cut in two.
+        set: Ctrl-C was pressed, or SIGTERM has come.
+        forced: Ctrl-C was pressed after that, so that a step may have been cut in two.
     """
 
     def __init__(self) -> None:
@@ -249,7 +259,7 @@ class InterruptFlag:
             raise InterruptBetweenSteps
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.set and distributed.size() == 1:
+        if self.set and number == signal.SIGINT and distributed.size() == 1:
             self.forced = True
             raise KeyboardInterrupt
         self.set = True

@@ -2,8 +2,10 @@
 
 import itertools
 import math
+import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -76,9 +78,36 @@ class Trainer(Protocol):
         """
 
 
+@contextmanager
+def _without_variables(prefix: str) -> Iterator[None]:
+    """Within, the environment has no variable whose name begins so."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(prefix)}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+@contextmanager
+def _compiler_named(config: TrainConfig) -> Iterator[None]:
+    """Within, an error of torch.compile is one that says what to do.
+
+    Raises:
+        RunError: the network cannot be compiled, or there is no compiler.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not config.compile or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
+            raise
+        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise RunError(f"torch.compile fails: {reason}. --set compile=false trains without it") from error
+
+
 class SupervisedTrainer:
     """The trainer of the zoo."""
 
+    @_without_variables("ACCELERATE_")  # accelerate looks at some of them in every step
     def fit(
         self,
         model: VideoClassifier,
@@ -114,7 +143,10 @@ class SupervisedTrainer:
         state.scaler = accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
-        with InterruptFlag() as interrupt:  # from here on, since Ctrl-C must not cut the start of workers in two
+        with (
+            _compiler_named(config),
+            InterruptFlag() as interrupt,
+        ):  # from here on, since Ctrl-C must not cut the start of workers in two
             told.on_start(state)
             if config.profile and distributed.is_first():
                 state.profile = _make_profile(state, train, objective, precision)
@@ -177,14 +209,14 @@ class _Loop:
                 report = run_evaluation(
                     state.answering,
                     self._val,
-                    batch_size=state.config.eval_batch_size or state.config.step_size,
+                    batch_size=state.config.evaluated_at_once(distributed.size()),
                     workers=self._workers,
                     precision=self._precision,
                     check=interrupt.check,
                 )
         except KeyboardInterrupt:
             if not interrupt.forced:
-                self._require_finite()
+                self._require_savable()
                 self._callbacks.on_interrupt(state)
             raise
         found = itertools.chain.from_iterable(distributed.collect(list(state.failures.values())))
@@ -262,7 +294,7 @@ class _Loop:
             self._require_finite()
         self._callbacks.on_step(state)
         if every and state.step % every == 0 and state.step < state.steps:
-            self._require_finite()
+            self._require_savable()
             self._callbacks.on_checkpoint(state)
 
     def _require_finite(self) -> None:
@@ -277,6 +309,16 @@ class _Loop:
             f"the loss is not a number in epoch {self._state.epoch + 1}, step {step + 1} ({listed}): lower the "
             "learning rate (--set lr=...) or limit the gradient (--set clip_grad=1). Nothing of that step is saved."
         )
+
+    def _require_savable(self) -> None:
+        """Stop before a step is saved that led to weights which are no numbers, from a loss that still was one."""
+        self._require_finite()
+        if not self._update.weights_are_finite():
+            raise RunError(
+                f"a weight is not a number in epoch {self._state.epoch + 1} after step {self._state.step}: the "
+                "gradient was none. Lower the learning rate (--set lr=...) or compute more exactly (--set "
+                "precision=fp32). Nothing of that step is saved."
+            )
 
     def _set_lr(self) -> None:
         rate = self._lr_at(self._state.step)
@@ -317,8 +359,9 @@ def _make_profile(state: TrainingState, train: TrainingData, objective: Objectiv
     return StepProfile(state.model.device, precision, left, inputs, flops)
 
 
+@_without_variables("ACCELERATE_")
 def make_accelerator(device: torch.device, precision: Precision = "fp32") -> Accelerator:
-    """accelerate on the device of the model.
+    """accelerate on the device of the model, without the settings that its launcher and the environment have for it.
 
     Raises:
         ConfigError: accelerate chose another device.

@@ -13,6 +13,7 @@ from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.evaluation.inference import TrainingData
 from actrec_zoo.training.objective import Objective
 from actrec_zoo.training.parameters import only_head_trains, set_training_mode
+from actrec_zoo.training.sharding import own
 from actrec_zoo.training.state import TrainingState
 
 
@@ -109,17 +110,23 @@ class Update:
             state.ema.update(state.epoch * state.steps + state.step)
 
     def _step(self) -> None:
-        """Step without accelerate, which looks through the installed packages at each."""
+        """Step without accelerate, which looks through the installed packages, and at its own settings, at each."""
         optimizer, scaler, longest = self._state.optimizer, self._state.scaler, self._state.config.clip_grad
         if longest is not None:
-            trained = [p for group in optimizer.param_groups for p in group["params"]]
-            self._accelerator.clip_grad_norm_(trained, longest)
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], longest)
         if scaler is None:
             optimizer.step()
         else:
             scaler.step(optimizer)
             scaler.update()
         optimizer.zero_grad()
+
+    def weights_are_finite(self) -> bool:
+        """Whether all weights that train are numbers, in every process; waits for the device."""
+        trained = [p for group in self._state.optimizer.param_groups for p in group["params"]]
+        return not distributed.any_of(not torch.stack([own(p).isfinite().all() for p in trained]).all())
 
     def first_not_finite(self) -> int | None:
         """The first step since the last time of asking of which the loss was no number; waits for the device."""

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from actrec_zoo.api import check_network, initial_model
+from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import objective_of, trainer_of
 from actrec_zoo.config import Layer, Resolved, TrainConfig, read_toml, resolve
 from actrec_zoo.data.probe import Track, no_progress
@@ -28,7 +29,9 @@ from actrec_zoo.memory import shortages_named
 from actrec_zoo.preparation import clip_datasets, training_data
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.caching import obstacle_to_caching, with_features
+from actrec_zoo.training.memory_format import arrange, wants_channels_last
 from actrec_zoo.training.state import Callback, TrainingState, terminated_like_interrupted
+from actrec_zoo.training.trainer import TrainResult
 from actrec_zoo.tuning.study import Study, require_optuna
 from actrec_zoo.tuning.trials import CHOSEN_BY_NOBODY, WHERE, Space, Trial, best_toml, read_trials, trials_csv
 
@@ -95,12 +98,8 @@ def tune(
     resolved = _resolve(registered, data, Path(config) if config else None, settings)
     folder = Path(out) if out else Path("tune") / registered.spec.name
     search = _Search(registered, resolved, folder, _space(registered, resolved))
-    with search.begun(resume) as done:
-        with (
-            terminated_like_interrupted(),
-            worker_deaths_named(),
-            shortages_named("tune", "Fewer clips at once take less: --set eval_batch_size=1."),
-        ):
+    with search.begun(resume) as done, terminated_like_interrupted(), worker_deaths_named():
+        with shortages_named("tune", "Fewer clips at once take less: --set eval_batch_size=1."):
             search.prepare(track)
         with cpu_threads(resolved.config.threads):
             found = search.run(done, trials, seconds, told)
@@ -171,12 +170,11 @@ class _Search:
         config, spec = self.config, self.model.spec
         check_network(self.model, config)
         check_first_weights(self.model, config.weights, config.backbone_weights)
-        device = resolve_device(config.device)
         manifest, splits = training_data(
             config, config.input_of(spec), Path(config.splits) if config.splits else None, track
         )
         self.labels = manifest.classes
-        classifier = initial_model(self.model, config, self.labels).to(device)
+        classifier = self._initial(config)
         clips = clip_datasets(config, classifier.input, manifest, splits)
         obstacle = obstacle_to_caching(config, classifier, clips[0])
         if obstacle:
@@ -214,14 +212,29 @@ class _Search:
     def _try(self, number: int, tried: Mapping[str, Any], deadline: float) -> Trial:
         started = time.monotonic()
         try:
-            config = _with(self.config, tried)
-            model = initial_model(self.model, config, self.labels).to(resolve_device(config.device))
-            train, val = self.data
-            result = trainer_of(config).fit(model, train, val, config, objective_of(config), [_Deadline(deadline)])
-        except (ConfigError, RunError) as error:  # these settings do not go together, or the loss is not a number
+            with shortages_named("train with these settings", "A smaller --batch-size takes less."):
+                result = self._train(self._with(tried), deadline)
+        except (ConfigError, RunError) as error:  # they do not go together or take too much, or the loss is no number
             return Trial(number, tried, seconds=time.monotonic() - started, error=str(error))
         best = result.best
         return Trial(number, tried, best.val_top1, best.val_loss, best.epoch, time.monotonic() - started)
+
+    def _with(self, tried: Mapping[str, Any]) -> TrainConfig:
+        """The settings of a trial."""
+        own = Layer("search", self.config.model_dump())
+        return resolve(self.model.spec, [own, Layer("trial", tried)]).config
+
+    def _train(self, config: TrainConfig, deadline: float) -> TrainResult:
+        train, val = self.data
+        told = [_Deadline(deadline)]
+        return trainer_of(config).fit(self._initial(config), train, val, config, objective_of(config), told)
+
+    def _initial(self, config: TrainConfig) -> VideoClassifier:
+        """The model before the first step, as `train` has it."""
+        device = resolve_device(config.device)
+        model = initial_model(self.model, config, self.labels).to(device)
+        arrange(model.net, channels_last=wants_channels_last(config, device))
+        return model
 
     def _write(self, found: Sequence[Trial]) -> None:
         write_text(self.folder / TRIALS_FILE, trials_csv(found, self.space))
@@ -252,7 +265,7 @@ def _space(model: RegisteredModel, resolved: Resolved) -> Space:
     """What is searched: what nobody chose, with the value that it has."""
     config = resolved.config
     low, high = _RATES.get(config.optimizer, _OTHER_RATES)
-    listed: Space = {"lr": (low, high), "weight_decay": _DECAYS}
+    listed: Space = {"lr": (max(low, config.min_lr, config.warmup_lr), high), "weight_decay": _DECAYS}
     listed |= {f"options.{name}": values for name, values in model.spec.head_options.items() if values}
     free = {
         name: values for name, values in listed.items() if resolved.origins.get(name, "default") in CHOSEN_BY_NOBODY
@@ -274,9 +287,3 @@ def _with_own(name: str, values: tuple[Any, ...], own: Any) -> tuple[Any, ...]:
     if name == "lr":
         return (min(values[0], own), max(values[1], own))
     return values if own in values else (own, *values)
-
-
-def _with(config: TrainConfig, tried: Mapping[str, Any]) -> TrainConfig:
-    options = {name.removeprefix("options."): v for name, v in tried.items() if name.startswith("options.")}
-    others = {name: value for name, value in tried.items() if not name.startswith("options.")}
-    return config.model_copy(update={**others, "options": {**config.options, **options}})

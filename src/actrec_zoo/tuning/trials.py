@@ -13,7 +13,7 @@ from typing import Any
 from actrec_zoo.config import MACHINE_KEYS, Resolved, flatten
 from actrec_zoo.errors import RunError
 
-WHERE = MACHINE_KEYS - {"data", "data_format", "splits"}
+WHERE = MACHINE_KEYS - {"data", "data_format", "splits", "accumulate"}
 """Settings that have no part in what a trial gives."""
 
 CHOSEN_BY_NOBODY = ("model", "default")
