@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import simplejpeg
 import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
@@ -77,8 +78,10 @@ def _noisy(clip: Tensor, draw: np.random.Generator, deviation: float) -> Tensor:
 
 
 def _compressed(clip: Tensor, draw: np.random.Generator, quality: float) -> Tensor:
-    """On the CPU, wherever the clip is: encoders of GPUs make other pixels."""
-    return torch.as_tensor(functional.jpeg(clip.cpu(), int(quality))).to(clip.device)
+    frames = clip.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    files = (simplejpeg.encode_jpeg(frame, int(quality), "RGB", "420", fastdct=False) for frame in frames)
+    decoded = np.stack([simplejpeg.decode_jpeg(file) for file in files])
+    return torch.from_numpy(decoded).permute(0, 3, 1, 2).to(clip.device)
 
 
 @dataclass(frozen=True)
