@@ -1,4 +1,4 @@
-"""What is said of the data that a model is evaluated on: classes that differ, videos it has seen or that are missing."""
+"""What is said of data that a model is evaluated on: classes that differ, videos it has seen, videos that are lost."""
 
 from __future__ import annotations
 
@@ -60,10 +60,11 @@ def test_classes_that_differ_are_listed_and_a_map_is_the_way_on(
     assert "The model knows 1 class (left) without a video" in refused.err
     done = invoke(*words, "--map-labels", label_map(tmp_path, '"port" = "left"'))
     assert done.code == 0, done.err
-    plain = actrec_zoo.evaluate(run, data.parent / "data", map_labels=tmp_path / "labels.toml", out=tmp_path, **ALL)
-    assert result_of(tmp_path / "result") == plain
-    assert plain["label_map"] == {"port": "left", "right": "right"} and plain["left_out"] == {}
-    assert plain["labels"] == ["left", "right"] and plain["n_expected"] == 20
+    result = result_of(tmp_path / "result")
+    assert result["label_map"] == {"port": "left", "right": "right"} and result["left_out"] == {}
+    assert result["labels"] == ["left", "right"] and result["n_expected"] == 20
+    actrec_zoo.evaluate(run, data, map_labels=tmp_path / "labels.toml", out=tmp_path, **ALL)
+    assert result_of(tmp_path) == result
 
 
 def test_figures_are_those_of_data_with_the_models_names(run: Path, squares: Path, data: Path, tmp_path: Path) -> None:

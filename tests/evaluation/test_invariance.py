@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import actrec_zoo
-from tests.training.test_distributed import launched, rounded
+from tests.training.test_distributed import launched
 from tests.training.test_trainer import broken_copy
 
 VARIANTS: list[Any] = [
@@ -21,14 +21,20 @@ VARIANTS: list[Any] = [
 ]
 
 
+def rounded(value: object) -> object:
+    """Numbers to 12 digits: sums over the clips of a video may be made in another order."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return float(f"{value:.12g}") if isinstance(value, float) else value
+
+
 def assert_same_scores(one: Path, two: Path) -> None:
     with np.load(one) as first, np.load(two) as second:
         assert set(first) == set(second)
         for name in first:
-            if name == "logits":
-                assert np.allclose(first[name], second[name], rtol=1e-6, atol=1e-7)
-            else:
-                assert np.array_equal(first[name], second[name]), name
+            assert np.array_equal(first[name], second[name]), name
 
 
 @pytest.mark.parametrize("words", VARIANTS, ids=lambda words: " ".join(words) or "video")
@@ -37,30 +43,20 @@ def test_two_processes_find_what_one_does(squares: Path, trained: Path, tmp_path
     command = ("-m", "actrec_zoo", "eval", trained, "--data", data, "--split", "all", "--batch-size", 7, "--json")
     asked = (*words, "--corrupt", "all", "--device", "cpu", "--workers", 0)
     settings: dict[str, Any] = dict(zip((word[2:] for word in words[::2]), words[1::2], strict=True))
-    alone = actrec_zoo.evaluate(
-        trained,
-        data,
-        split="all",
-        corrupt=["all"],
-        out=tmp_path / "one",
-        scores=tmp_path / "one.npz",
-        batch_size=7,
-        workers=0,
-        device="cpu",
-        **settings,
-    )
+    settings |= {"split": "all", "batch_size": 7, "corrupt": ["all"], "workers": 0, "device": "cpu"}
+    actrec_zoo.evaluate(trained, data, out=tmp_path / "one", scores=tmp_path / "one.npz", **settings)
     done = launched(*command, *asked, "--out", tmp_path / "two", "--scores", tmp_path / "two.npz")
     assert done.returncode == 0, done.stderr
-    together = json.loads((tmp_path / "two" / "eval.json").read_text())
+    alone, together = (json.loads((tmp_path / out / "eval.json").read_text()) for out in ("one", "two"))
     assert json.loads(done.stdout) == together, "one process speaks"
     assert together["n_failed"] == 2 and len(together["corruptions"]) == 8
-    assert rounded(together) == rounded(json.loads(json.dumps(alone)))
+    assert rounded(together) == rounded(alone)
     assert_same_scores(tmp_path / "one.npz", tmp_path / "two.npz")
-    predictions = [(tmp_path / out / "predictions.csv").read_text() for out in ("one", "two")]
-    assert predictions[0] == predictions[1]
+    tables = [(tmp_path / out / "predictions.csv").read_text() for out in ("one", "two")]
+    assert tables[0] == tables[1]
 
 
-@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"workers": 2}], ids=["batches", "workers"])
+@pytest.mark.parametrize("changes", [{"batch_size": 1}, {"workers": 1}], ids=["batches", "workers"])
 def test_neither_batches_nor_workers_change_what_corruptions_cost(
     trained: Path, squares: Path, tmp_path: Path, changes: dict[str, int]
 ) -> None:
