@@ -147,14 +147,14 @@ def test_videos_that_the_run_has_seen_are_told_in_red(
     words = ("eval", run, "--data", squares, "--workers", "0", "--out", tmp_path)
     seen = result_of_split(words, "all", tmp_path, invoke)["protocol"]["seen"]
     plain = invoke(*words, "--split", "all")
-    assert f"{seen} of 20 videos were seen in training" in plain.out and "\x1b" not in plain.out
+    assert f"{seen} of 20 videos are among those that the run trained on" in plain.out and "\x1b" not in plain.out
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     (said,) = red(invoke(*words, "--split", "all").out)
-    assert said.startswith(f"{seen} of 20 videos were seen in training")
+    assert said.startswith(f"{seen} of 20 videos are among those that the run trained on")
     test = invoke(*words, "--split", "test")
-    assert not red(test.out) and "seen in training" not in test.out and "not known" not in test.out
+    assert not red(test.out) and "trained on" not in test.out and "not known" not in test.out
 
 
 def result_of_split(words: tuple[object, ...], split: str, folder: Path, invoke: Invoke) -> dict[str, Any]:

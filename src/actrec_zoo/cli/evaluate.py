@@ -126,7 +126,7 @@ def _print_cautions(console: Console, result: dict[str, Any]) -> None:
         share = f"coverage {result['coverage']:.4f}: {result['n_failed']} of {expected} videos could not be read"
         console.print(f"{share}, and count as wrong", style=_WRONG)
     if protocol["seen"]:
-        seen = f"{protocol['seen']} of {expected} videos were seen in training, by the run or by its choice of an epoch"
+        seen = f"{protocol['seen']} of {expected} videos are among those that the run trained on or chose its epoch by"
         console.print(f"{seen}: these figures are no test results", style=_WRONG)
     elif protocol["seen"] is None:
         console.print("whether the model was trained on these videos is not known", style=_UNSURE)
