@@ -87,7 +87,7 @@ def test_classes_may_be_joined_and_left_out(run: Path, data: Path, tmp_path: Pat
     done = invoke(*words, "--scores", tmp_path / "scores.npz")
     assert done.code == 0, done.err
     result = result_of(out)
-    assert "left out by --map-labels: 10 videos of noise" in done.out
+    assert "left out by --map-labels, videos of noise: 10" in done.out
     assert result["left_out"] == {"noise": 10} and result["label_map"] == {"left": "left", "port": "left"}
     assert [row["support"] for row in result["per_class"]] == [15, 0]
     with (out / "predictions.csv").open(newline="") as file:

@@ -119,8 +119,8 @@ def _print_cautions(console: Console, result: dict[str, Any]) -> None:
     from actrec_zoo.cli.display import printable
 
     if left_out := result.get("left_out"):
-        classes = ", ".join(map(printable, left_out))
-        console.print(f"left out by --map-labels: {sum(left_out.values())} videos of {classes}")
+        videos, classes = sum(left_out.values()), ", ".join(map(printable, left_out))
+        console.print(f"left out by --map-labels, videos of {classes}: {videos}")
     protocol, expected = result["protocol"], result["n_expected"]
     if result["coverage"] < 1:
         share = f"coverage {result['coverage']:.4f}: {result['n_failed']} of {expected} videos could not be read"

@@ -28,28 +28,28 @@ def accuracy_lost(
         videos: those of the evaluators, in their order.
         level: whose accuracy counts as lost.
     """
-    clean = gathered[AS_THEY_ARE]
-    before, predicted = asdict(clean.compute()), clean.predictions(videos)
+    before = gathered[AS_THEY_ARE].predictions(videos)
     rows = []
     for corruption in corruptions:
         evaluator = gathered[corruption.title]
-        after = asdict(evaluator.compute())
+        after = evaluator.compute()
+        lost, interval = top1_lost(before, evaluator.predictions(videos), level)
         rows.append(
             {
                 "name": corruption.name,
                 "severity": corruption.severity,
                 "description": corruption.description,
-                "clip": after["clip"],
-                "video": after["video"],
-                "lost_top1": before[level]["top1"] - after[level]["top1"],
-                "lost_top1_interval": lost_interval(predicted, evaluator.predictions(videos), level),
+                "clip": asdict(after.clip),
+                "video": asdict(after.video),
+                "lost_top1": lost,
+                "lost_top1_interval": interval,
             }
         )
     return rows
 
 
-def lost_interval(before: Predictions, after: Predictions, level: LevelName) -> Interval | None:
-    """Interval of the top-1 accuracy lost, from the differences video by video; None where it cannot be had.
+def top1_lost(before: Predictions, after: Predictions, level: LevelName) -> tuple[float, Interval | None]:
+    """The top-1 accuracy lost, and its interval from the differences video by video, None where it cannot be had.
 
     Args:
         before: of the clips as they are.
@@ -58,7 +58,7 @@ def lost_interval(before: Predictions, after: Predictions, level: LevelName) -> 
     """
     lost = _hits(before, level) - _hits(after, level)
     counted = before.clips if level == "clip" else np.ones(len(before.videos))
-    return ratio_interval(lost, counted, before.videos.clusters)
+    return float(lost.sum() / max(1, counted.sum())), ratio_interval(lost, counted, before.videos.clusters)
 
 
 def _hits(predictions: Predictions, level: LevelName) -> NDArray[np.float64]:
