@@ -36,6 +36,7 @@ from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.data.packets import ONE_FRAME_A_PACKET
 from actrec_zoo.data.splits import write_splits
 from actrec_zoo.data.transforms import AUGMENTATIONS
+from actrec_zoo.evaluation.corruption import KINDS as CORRUPTIONS
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.hookspecs import HOOKS
 from actrec_zoo.registry import get_registry
@@ -235,9 +236,16 @@ def test_eval_keys_are_documented() -> None:
     report = VideoEvaluator(["a"], np.array([0]), np.array([0])).compute()
     actual = report.to_dict(model="", protocol={}, versions={})
     table = [name for c in rows(section("docs/reference/formats.md", "## eval.json")) for name in quoted(c[0])]
-    assert set(table) == set(actual)
+    assert set(table) == set(actual) | {"corruptions", "label_map", "left_out"}
     for key in ("clip", "video"):
         assert "{" + ", ".join(actual[key]) + "}" in section("docs/reference/formats.md", "## eval.json")
+
+
+def test_corruptions_are_documented_with_their_strengths() -> None:
+    table = {quoted(cells[0])[0]: cells[1:] for cells in rows(text_of("docs/how-to/test-robustness.md"))}
+    assert table.keys() == CORRUPTIONS.keys()
+    for name, kind in CORRUPTIONS.items():
+        assert re.findall(r"[\d.]+", table[name][1]) == [f"{strength:g}" for strength in kind.strengths], name
 
 
 def test_list_keys_are_documented() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,19 @@ from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import plugin_metrics, read_data
 from actrec_zoo.data.dataset import ClipDataset
+from actrec_zoo.data.label_map import match_classes, read_label_map, relabelled
 from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.devices import default_workers, resolve_device
 from actrec_zoo.evaluation.analysis import analyse
+from actrec_zoo.evaluation.corruption import corruptions_named
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.evaluation.inference import AS_THEY_ARE, gather
 from actrec_zoo.evaluation.plots import plot_confusion
 from actrec_zoo.evaluation.predictions import Predictions, Videos
 from actrec_zoo.evaluation.protocol import Protocol
+from actrec_zoo.evaluation.robustness import accuracy_lost
 from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool
 from actrec_zoo.files import require_folder, write_json
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
@@ -51,6 +54,21 @@ class _Subject:
     folder: Path | None
 
 
+@dataclass(frozen=True)
+class _Evaluated:
+    """What it is evaluated on.
+
+    Attributes:
+        manifest: the data, with the model's classes.
+        videos: of it.
+        mapping: what is known of its classes: `label_map` and `left_out` of eval.json; empty without a map.
+    """
+
+    manifest: Manifest
+    videos: IntArray
+    mapping: Mapping[str, Any]
+
+
 def evaluate(
     model: str | Path | VideoClassifier,
     data: str | Path,
@@ -61,6 +79,8 @@ def evaluate(
     splits: str | Path | None = None,
     protocol: str | None = None,
     views: str | None = None,
+    corrupt: Sequence[str] = (),
+    map_labels: str | Path | None = None,
     out: str | Path | None = None,
     scores: str | Path | None = None,
     weights: str = "auto",
@@ -81,6 +101,10 @@ def evaluate(
         splits: folder of split files; by default the run's own copy, else the splits that the data set states.
         protocol: `video`: the mean over the clips of a video; `report`: each block of T consecutive frames by itself.
         views: clips by crops of a video, as `10x3`, a protocol of its own.
+        corrupt: what else the clips are shown like: names of corruptions, or `all`, `order` or `image`, each with a
+            severity from 1 to 5, as in `blur:3`.
+        map_labels: TOML file with a table `[labels]`: the model's class, or an empty string to leave videos out, by
+            class of the data; without it both have to have the same classes.
         out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
             nothing is written for a loaded model without it.
         scores: file that the scores of every clip are written to, .npz; see `evaluate_scores`.
@@ -97,13 +121,15 @@ def evaluate(
     distributed.join()
     with distributed.losses_named():
         chosen = Protocol.of(protocol, views)
+        corruptions = corruptions_named([corrupt] if isinstance(corrupt, str) else corrupt)
         target = distributed.together(lambda: resolve_device(device))
         number_format = distributed.together(lambda: resolve_precision(precision, target))
         subject = distributed.first_before_others(lambda: _subject(model, weights, out))
         classifier = subject.classifier
-        manifest, chosen_videos = distributed.first_before_others(
-            lambda: _evaluated(classifier, data, data_format, classes, split, splits, subject.home, track)
+        evaluated = distributed.first_before_others(
+            lambda: _evaluated(classifier, data, data_format, classes, split, splits, map_labels, subject.home, track)
         )
+        manifest, chosen_videos = evaluated.manifest, evaluated.videos
         was_on = classifier.device
         clips = ClipDataset(
             manifest, chosen_videos, chosen.sampler(classifier.input), chosen.transform(classifier.input)
@@ -118,6 +144,7 @@ def evaluate(
                 workers=default_workers() if workers is None else workers,
                 precision=number_format,
                 metrics=plugin_metrics(),
+                corruptions={corruption.title: corruption.of(manifest) for corruption in corruptions},
                 on_scores=spool or (lambda batch, logits: None),
                 track=track,
             )
@@ -133,12 +160,14 @@ def evaluate(
                 **chosen.describe(classifier.input, len(classifier.labels)),
             },
             "versions": library_versions(),
+            **evaluated.mapping,
         }
         videos = Videos.of(manifest, chosen_videos)
         predictions = gathered[AS_THEY_ARE].predictions(videos)
         if spool and scores:
             spool.write(Path(scores), videos, predictions.errors, about)
-        return _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder)
+        lost = accuracy_lost(corruptions, gathered, videos, chosen.headline)
+        return _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder, lost)
 
 
 def evaluate_scores(scores: str | Path, *, out: str | Path | None = None) -> dict[str, Any]:
@@ -174,22 +203,40 @@ def _evaluated(
     classes: str | None,
     split: EvalSplit,
     splits: str | Path | None,
+    map_labels: str | Path | None,
     home: Path | None,
     track: Track[Any],
-) -> tuple[Manifest, IntArray]:
-    """The data, with frame counts, and the videos of it that are evaluated."""
-    manifest = read_data(data, data_format, classes).with_classes(classifier.labels)
+) -> _Evaluated:
+    """The data, with frame counts, and the videos of it that are evaluated.
+
+    Classes are told to fit at once, and get the model's names last: split files have those of the data.
+    """
+    known = classifier.labels
+    table = None if map_labels is None else read_label_map(map_labels)
+    manifest = read_data(data, data_format, classes)
+    matched = match_classes(manifest, known, table, where=f"--map-labels {map_labels}", narrowed=classes is not None)
     manifest = probed(manifest, classifier.input, track)
     files = _splits_folder(splits, home) if splits or split != "all" else None
-    return part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
+    manifest, videos = part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
+    manifest, videos, left_out = relabelled(manifest, videos, known, matched)
+    if table is None:
+        return _Evaluated(manifest, videos, {})
+    used = {name: target for name, target in matched.items() if name not in left_out}
+    return _Evaluated(manifest, videos, {"label_map": used, "left_out": left_out})
 
 
 def _finished(
-    evaluator: VideoEvaluator, predictions: Predictions, about: Mapping[str, Any], folder: Path | None
+    evaluator: VideoEvaluator,
+    predictions: Predictions,
+    about: Mapping[str, Any],
+    folder: Path | None,
+    lost: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """All figures; they are written where there is a folder."""
     report = evaluator.compute()
     result = {**report.to_dict(**about), **analyse(predictions)}
+    if lost:
+        result["corruptions"] = list(lost)
     if folder is not None:
         distributed.from_first(lambda: _write(folder, result, predictions))
     return result

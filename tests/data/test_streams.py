@@ -35,7 +35,8 @@ def test_no_use_of_a_run_draws_the_numbers_of_another() -> None:
         for part in range(2)
     ]
     of_trials = [(Stream.SEARCH, 0, trial) for trial in range(4)]
-    keys = [*of_an_epoch, *of_clips, *of_parts, *of_trials]
+    of_evaluated = [(Stream.CORRUPTION, 0, name, view) for name in (0, 1, 2**63) for view in range(4)]
+    keys = [*of_an_epoch, *of_clips, *of_parts, *of_trials, *of_evaluated]
     assert len({generator(*key).integers(2**63) for key in keys}) == len(keys)
     assert len({derive_seed(*key) for key in keys}) == len(keys)
 

@@ -120,13 +120,14 @@ def test_videos_that_the_run_has_seen_keep_the_figures_out_of_the_head(
     other.mkdir()
     (other / "test.csv").write_text((trained / "splits" / "train.csv").read_text())
     before = (trained / "eval.json").read_text()
+    (labels := tmp_path / "labels.toml").write_text("[labels]\n")
     moved = shutil.copytree(squares, tmp_path / "moved")
     ways: list[tuple[Path, dict[str, Any], str]] = [
         (squares, {"split": "all"}, "18 of 20 videos"),
         (squares, {"splits": other}, "16 of 16 videos"),
         (moved, {"split": "all"}, "18 of 20 videos"),
-        (squares / "left.csv", {"split": "all"}, "9 of 10 videos"),
-        (squares.parent / "right.csv", {"split": "all"}, "9 of 10 videos"),
+        (squares / "left.csv", {"split": "all", "map_labels": labels}, "9 of 10 videos"),
+        (squares.parent / "right.csv", {"split": "all", "map_labels": labels}, "9 of 10 videos"),
     ]
     for file, prefix in ((squares / "left.csv", ""), (squares.parent / "right.csv", "squares/")):
         rows = [f"{prefix}{file.stem}/clip{i},{file.stem}" for i in range(10)]

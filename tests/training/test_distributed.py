@@ -226,30 +226,6 @@ def test_a_process_that_cannot_write_features_ends_all(squares: Path, tmp_path: 
     assert not (tmp_path / "run").exists()
 
 
-def test_two_processes_evaluate_as_one_does(squares: Path, tmp_path: Path) -> None:
-    data = broken_copy(squares, tmp_path / "data", broken=2)
-    run = actrec_zoo.train("tiny_conv3d", data, out=tmp_path / "run", epochs=1, **FROZEN).path
-    alone = actrec_zoo.evaluate(run, data, split="all", batch_size=7, workers=0, device="cpu")
-    (run / "eval.json").unlink()
-    command = ("-m", "actrec_zoo", "eval", run, "--data", data, "--split", "all", "--batch-size", 7, "--json")
-    done = launched(*command)
-    assert done.returncode == 0, done.stderr
-    together = json.loads((run / "eval.json").read_text())
-    assert json.loads(done.stdout) == together, "one process speaks"
-    assert together["clip"]["n"] == 18 * 3 and together["n_failed"] == 2
-    assert [f.pop("path") for f in together["failures"]] == [f.pop("path") for f in alone["failures"]]
-    assert rounded(together) == rounded(alone)
-
-
-def rounded(value: object) -> object:
-    """Numbers to 12 digits: sums over the clips of a video may be made in another order."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [rounded(item) for item in value]
-    return float(f"{value:.12g}") if isinstance(value, float) else value
-
-
 def test_other_commands_refuse_a_launcher(squares: Path, tmp_path: Path) -> None:
     done = launched("-m", "actrec_zoo", "tune", "tiny_conv3d", "--data", squares, "--out", tmp_path / "study")
     assert done.returncode != 0

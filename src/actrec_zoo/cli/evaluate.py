@@ -1,13 +1,19 @@
 """`actrec-zoo eval`."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from actrec_zoo.cli.options import classes, data_format
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_WRONG, _UNSURE = "bold red", "yellow"
 _WITH_SCORES = ("from_scores", "out", "as_json")
 
 
@@ -20,6 +26,8 @@ _WITH_SCORES = ("from_scores", "out", "as_json")
 @click.option("--splits", metavar="DIR", help="Folder of split files; the run's own copy, or the data's, without it.")
 @click.option("--protocol", metavar="video|report|views", help="Mean of a video's clips (default), or each by itself.")
 @click.option("--views", metavar="CxS", help="C clips spread over a video by S crops, as in 10x3.")
+@click.option("--corrupt", multiple=True, metavar="NAME[:1-5]", help="Show clips like this too: all, order, image, ...")
+@click.option("--map-labels", metavar="FILE", help="TOML with [labels]: the model's class by class of the data.")
 @click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
 @click.option("--scores", metavar="FILE", help="Write the scores of every clip, .npz.")
 @click.option("--from-scores", metavar="FILE", help="Compute everything anew from such a file, without MODEL and data.")
@@ -85,3 +93,40 @@ def _print_tables(result: dict[str, Any]) -> None:
     )
     for failure in result["failures"]:
         console.print(f"failed: {printable(failure['error'])}")
+    _print_corruptions(console, result)
+    _print_cautions(console, result)
+
+
+def _print_corruptions(console: Console, result: dict[str, Any]) -> None:
+    """What each corruption costs, the dearest first."""
+    from actrec_zoo.cli.display import make_table
+
+    level = result["protocol"]["headline"]
+    table = make_table("corruption", ">top-1", ">lost", ">95% interval", "what is done to the clips")
+    rows = sorted(result.get("corruptions", ()), key=lambda row: -row["lost_top1"])
+    for row in rows:
+        name = row["name"] if row["severity"] is None else f"{row['name']}:{row['severity']}"
+        low_high = row["lost_top1_interval"]
+        interval = "-" if low_high is None else f"{low_high[0]:.4f} to {low_high[1]:.4f}"
+        table.add_row(name, f"{row[level]['top1']:.4f}", f"{row['lost_top1']:.4f}", interval, row["description"])
+    if rows:
+        console.print(f"top-1 {result[level]['top1']:.4f} over {level}s, and what is lost of it:")
+        console.print(table)
+
+
+def _print_cautions(console: Console, result: dict[str, Any]) -> None:
+    """What a reader of the figures has to know."""
+    from actrec_zoo.cli.display import printable
+
+    if left_out := result.get("left_out"):
+        videos, classes = sum(left_out.values()), ", ".join(map(printable, left_out))
+        console.print(f"left out by --map-labels, videos of {classes}: {videos}")
+    protocol, expected = result["protocol"], result["n_expected"]
+    if result["coverage"] < 1:
+        share = f"coverage {result['coverage']:.4f}: {result['n_failed']} of {expected} videos could not be read"
+        console.print(f"{share}, and count as wrong", style=_WRONG)
+    if protocol["seen"]:
+        seen = f"{protocol['seen']} of {expected} videos are among those that the run trained on or chose its epoch by"
+        console.print(f"{seen}: these figures are no test results", style=_WRONG)
+    elif protocol["seen"] is None:
+        console.print("whether the model was trained on these videos is not known", style=_UNSURE)

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import math
+import re
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,6 +41,14 @@ class Span(NamedTuple):
     def __str__(self) -> str:
         stop = "" if math.isinf(self.stop) else f"{self.stop:.12g}"
         return f"t={self.start:.12g},{stop}" if self.seconds else f"frames={self.start:.12g}-{stop}"
+
+
+_SPAN_OF_NAME = re.compile(r"#(frames|t)=[\d.e+,-]+$")
+
+
+def path_of(name: str) -> str:
+    """The path of the video that `Entry.name` names, or names a part of."""
+    return _SPAN_OF_NAME.sub("", name)
 
 
 class Entry(NamedTuple):
@@ -220,20 +229,22 @@ class Manifest:
         spread = {name: np.broadcast_to(value, (length, *value.shape[1:])) for name, value in columns.items()}
         self.__dict__.update(state | spread)
 
-    def with_classes(self, classes: Sequence[str]) -> Manifest:
+    def with_classes(self, classes: Sequence[str], renamed: Mapping[str, str] | None = None) -> Manifest:
         """The same videos with labels that index into `classes`.
+
+        Args:
+            classes: names.
+            renamed: what a class of the data is called among them, where it has another name.
 
         Raises:
             DataError: the data has a class that is not among them.
         """
-        unknown = [name for name in self.classes if name not in classes]
+        names = [(renamed or {}).get(name, name) for name in self.classes]
+        index = {name: number for number, name in enumerate(classes)}
+        unknown = [name for name in names if name not in index]
         if unknown:
-            raise DataError(
-                f"{self.root} has classes that the model does not know: {', '.join(unknown[:8])}. "
-                f"The model knows {', '.join(classes[:8])}{', ...' if len(classes) > 8 else ''}. "
-                "Keep some classes of the data with --classes FILE"
-            )
-        order = np.array([list(classes).index(name) for name in self.classes], dtype=np.int32)
+            raise DataError(f"{self.root} has classes that the model does not know: {', '.join(unknown[:8])}")
+        order = np.array([index[name] for name in names], dtype=np.int32)
         return dataclasses.replace(self, classes=tuple(classes), labels=order[self.labels])
 
     def content_hash(self) -> str:

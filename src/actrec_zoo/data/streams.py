@@ -32,6 +32,8 @@ class Stream(IntEnum):
     """And whatever else the network draws: (seed, epoch, step, part)."""
     SEARCH = 7
     """Of a trial's settings: (seed, trial)."""
+    CORRUPTION = 8
+    """Of a clip that is evaluated: (seed, number of its video's name, view)."""
 
 
 def generator(stream: Stream, *key: int) -> np.random.Generator:

@@ -64,8 +64,10 @@ class EvalReport:
     confusion: list[list[int]]
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def to_dict(self, *, model: str, protocol: Mapping[str, Any], versions: Mapping[str, str]) -> dict[str, Any]:
-        """The report as eval.json holds it."""
+    def to_dict(
+        self, *, model: str, protocol: Mapping[str, Any], versions: Mapping[str, str], **further: Any
+    ) -> dict[str, Any]:
+        """The report as eval.json holds it; what else there is to say comes last."""
         return {
             "format": FORMAT,
             "model": model,
@@ -73,6 +75,7 @@ class EvalReport:
             **asdict(self),
             "labels": list(self.labels),
             "versions": dict(versions),
+            **further,
         }
 
 

@@ -85,7 +85,7 @@ def gather(
         batch_size: clips at once, in each process.
         workers: decoding processes.
         precision: that the network computes in; scores are float32 and more.
-        metrics: further metrics by name.
+        metrics: further metrics by name, of the clips as they are.
         corruptions: what else the clips are shown like, by name; each is decoded once for all. Not for features.
         on_scores: told the scores of the clips as they are.
         track: shows the progress over batches.
@@ -97,7 +97,8 @@ def gather(
     model.eval()
     shown: dict[str, Corruption | None] = {AS_THEY_ARE: None, **(corruptions or {})}
     truth = data.manifest.labels[data.videos].astype(np.int64)
-    evaluators = {name: VideoEvaluator(model.labels, data.videos, truth, metrics) for name in shown}
+    further = {AS_THEY_ARE: metrics}
+    evaluators = {name: VideoEvaluator(model.labels, data.videos, truth, further.get(name)) for name in shown}
     batches = WholeBatches(len(data), batch_size)
     loader = make_loader(data, batches, workers=workers, pin=model.device.type == "cuda")
     forward = forward_of(model, data)

@@ -15,7 +15,7 @@ from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, TrainConfig, flatten
 from actrec_zoo.data.layouts import read_csv
-from actrec_zoo.data.manifest import IntArray, Manifest
+from actrec_zoo.data.manifest import IntArray, Manifest, path_of
 from actrec_zoo.data.splits import Splits, write_splits
 from actrec_zoo.data.strings import PackedStrings, StringIndex
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
@@ -192,7 +192,8 @@ class NoteChanges(Callback):
 def count_seen(run: Path, manifest: Manifest, videos: IntArray) -> int | None:
     """How many of the videos a run trained on or chose its epoch by; None where it keeps no splits.
 
-    A video is known again by its path within the data, wherever the data lie now, and by its place on the disk.
+    A video is known again by its path within the data, wherever the data lie now, and by its place on the disk; so is
+    one of which the run has seen another part.
 
     Raises:
         DataError, RunError: the run's files cannot be read.
@@ -200,8 +201,9 @@ def count_seen(run: Path, manifest: Manifest, videos: IntArray) -> int | None:
     files = [file for file in (run / "splits" / "train.csv", run / "splits" / "val.csv") if file.is_file()]
     if not files:
         return None
-    paths = PackedStrings(entry.path for file in files for _, entry in read_csv(file))
-    evaluated = manifest.names.take(videos)
+    names = (entry.path for file in files for _, entry in read_csv(file))
+    paths = PackedStrings(path for name in names for path in dict.fromkeys((name, path_of(name))))
+    evaluated = manifest.paths.take(videos)
     seen = StringIndex(paths).find(evaluated) >= 0
     root = _data_root(run)
     if root:

@@ -1,0 +1,68 @@
+"""What corruptions cost a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actrec_zoo.evaluation.corruption import Corruption
+from actrec_zoo.evaluation.evaluator import VideoEvaluator
+from actrec_zoo.evaluation.inference import AS_THEY_ARE
+from actrec_zoo.evaluation.intervals import Interval, ratio_interval
+from actrec_zoo.evaluation.predictions import Predictions, Videos
+from actrec_zoo.evaluation.protocol import LevelName
+
+
+def accuracy_lost(
+    corruptions: Sequence[Corruption], gathered: Mapping[str, VideoEvaluator], videos: Videos, level: LevelName
+) -> list[dict[str, Any]]:
+    """Figures under each corruption, as eval.json has them.
+
+    Args:
+        corruptions: that the clips were shown under.
+        gathered: the scores of the clips as they are, and of each corruption by title.
+        videos: those of the evaluators, in their order.
+        level: whose accuracy counts as lost.
+    """
+    before = gathered[AS_THEY_ARE].predictions(videos)
+    rows = []
+    for corruption in corruptions:
+        evaluator = gathered[corruption.title]
+        after = evaluator.compute()
+        lost, interval = top1_lost(before, evaluator.predictions(videos), level)
+        rows.append(
+            {
+                "name": corruption.name,
+                "severity": corruption.severity,
+                "description": corruption.description,
+                "clip": asdict(after.clip),
+                "video": asdict(after.video),
+                "lost_top1": lost,
+                "lost_top1_interval": interval,
+            }
+        )
+    return rows
+
+
+def top1_lost(before: Predictions, after: Predictions, level: LevelName) -> tuple[float, Interval | None]:
+    """The top-1 accuracy lost, and its interval from the differences video by video, None where it cannot be had.
+
+    Args:
+        before: of the clips as they are.
+        after: of the same clips under a corruption.
+        level: whose accuracy it is.
+    """
+    lost = _hits(before, level) - _hits(after, level)
+    counted = before.clips if level == "clip" else np.ones(len(before.videos))
+    return float(lost.sum() / max(1, counted.sum())), ratio_interval(lost, counted, before.videos.clusters)
+
+
+def _hits(predictions: Predictions, level: LevelName) -> NDArray[np.float64]:
+    """Clips of each video, or videos, whose highest score is on the true class, float64[N]."""
+    if level == "clip":
+        return np.where(predictions.used, predictions.clip_sums[:, 0], 0.0)
+    return np.where(predictions.predicted == predictions.truth, 1.0, 0.0)
