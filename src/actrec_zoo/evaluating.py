@@ -189,7 +189,7 @@ def _finished(
 ) -> dict[str, Any]:
     """All figures; they are written where there is a folder."""
     report = evaluator.compute()
-    result = {**report.to_dict(**about), **analyse(predictions)}
+    result = {**report.to_dict(**about), **analyse(predictions, report)}
     if folder is not None:
         distributed.from_first(lambda: _write(folder, result, predictions))
     return result
