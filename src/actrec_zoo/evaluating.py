@@ -21,7 +21,7 @@ from actrec_zoo.evaluation.analysis import analyse
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.evaluation.inference import AS_THEY_ARE, gather
 from actrec_zoo.evaluation.plots import plot_confusion
-from actrec_zoo.evaluation.predictions import Predictions, Videos
+from actrec_zoo.evaluation.predictions import PREDICTIONS_FILE, Predictions, Videos
 from actrec_zoo.evaluation.protocol import Protocol
 from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool
 from actrec_zoo.files import require_folder, write_json
@@ -32,8 +32,6 @@ from actrec_zoo.memory import shortages_named
 from actrec_zoo.precision import resolve_precision
 from actrec_zoo.preparation import EvalSplit, part_of, probed, require_same_clips
 from actrec_zoo.training.run import count_seen
-
-PREDICTIONS_FILE = "predictions.csv"
 
 
 @dataclass(frozen=True)
