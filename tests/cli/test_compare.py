@@ -77,7 +77,7 @@ def test_what_cannot_be_compared_is_refused_in_one_line(two: tuple[Path, Path], 
         words = f"{second / 'predictions.csv'} is missing"
     elif damage == "other videos":
         second = write_evaluation(first.parent / "third", "ab", "ab")
-        words = f"lacks 28 videos of {first / 'eval.json'} (v2, v3, v4, ...)"
+        words = f"lacks 28 videos (v2, v3, v4, ...) of {first / 'eval.json'}"
     else:
         second, words = first / "eval.json", "is named twice"
     done = invoke("compare", first, second)
