@@ -35,13 +35,18 @@ from actrec_zoo.data.layouts.tables import COLUMNS
 from actrec_zoo.data.manifest import Entry, Manifest
 from actrec_zoo.data.packets import ONE_FRAME_A_PACKET
 from actrec_zoo.data.splits import write_splits
+from actrec_zoo.data.strings import PackedStrings
 from actrec_zoo.data.transforms import AUGMENTATIONS
+from actrec_zoo.evaluation.analysis import analyse
+from actrec_zoo.evaluation.comparison import compare_evaluations
 from actrec_zoo.evaluation.corruption import KINDS as CORRUPTIONS
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
+from actrec_zoo.evaluation.predictions import Videos
 from actrec_zoo.hookspecs import HOOKS
 from actrec_zoo.registry import get_registry
 from actrec_zoo.testing import RULES
 from actrec_zoo.training.state import EpochRecord
+from tests.evaluation.known import write_evaluation
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -233,12 +238,30 @@ def test_history_columns_are_documented() -> None:
 
 
 def test_eval_keys_are_documented() -> None:
-    report = VideoEvaluator(["a"], np.array([0]), np.array([0])).compute()
-    actual = report.to_dict(model="", protocol={}, versions={})
+    evaluator, videos = VideoEvaluator(["a"], np.array([0]), np.array([0])), PackedStrings(["v"])
+    predictions = evaluator.predictions(Videos(("a",), videos, PackedStrings([""]), np.array([0])))
+    report = evaluator.compute()
+    actual = report.to_dict(model="", protocol={}, versions={}) | analyse(predictions, report)
     table = [name for c in rows(section("docs/reference/formats.md", "## eval.json")) for name in quoted(c[0])]
     assert set(table) == set(actual) | {"corruptions", "label_map", "left_out"}
-    for key in ("clip", "video"):
-        assert "{" + ", ".join(actual[key]) + "}" in section("docs/reference/formats.md", "## eval.json")
+    parts = (actual["clip"], actual["video"], actual["per_class"][0], actual["calibration"], actual["intervals"])
+    for keys in (*parts, actual["calibration"]["bins"][0], actual["intervals"]["video"]):
+        assert "{" + ", ".join(keys) + "}" in section("docs/reference/formats.md", "## eval.json")
+
+
+def test_compare_keys_are_documented(tmp_path: Path) -> None:
+    found = compare_evaluations(*(write_evaluation(tmp_path / said, "ab", said) for said in ("ab", "bb")))
+    text = section("docs/reference/formats.md", "## compare --json")
+    assert [name for cells in rows(text) for name in quoted(cells[0])] == list(found)
+    for keys in (
+        found["a"],
+        found["intervals"],
+        found["top1"],
+        found["mcnemar"],
+        *found["per_class"],
+        *found["changed"],
+    ):
+        assert "{" + ", ".join(keys) + "}" in text
 
 
 def test_corruptions_are_documented_with_their_strengths() -> None:

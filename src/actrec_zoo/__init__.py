@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from actrec_zoo.classifier import VideoClassifier
     from actrec_zoo.errors import ActrecZooError
     from actrec_zoo.evaluating import evaluate, evaluate_scores
+    from actrec_zoo.evaluation.comparison import compare_evaluations
     from actrec_zoo.loading import load
     from actrec_zoo.plugin_manager import hookimpl
     from actrec_zoo.registry import get_spec, list_models
@@ -28,6 +29,7 @@ __all__ = [
     "ActrecZooError",
     "VideoClassifier",
     "__version__",
+    "compare_evaluations",
     "evaluate",
     "evaluate_scores",
     "get_spec",
@@ -41,6 +43,7 @@ __all__ = [
 _HOMES = {
     "ActrecZooError": "actrec_zoo.errors",
     "VideoClassifier": "actrec_zoo.classifier",
+    "compare_evaluations": "actrec_zoo.evaluation.comparison",
     "evaluate": "actrec_zoo.evaluating",
     "evaluate_scores": "actrec_zoo.evaluating",
     "get_spec": "actrec_zoo.registry",

@@ -23,7 +23,7 @@ from actrec_zoo.evaluation.corruption import corruptions_named
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.evaluation.inference import AS_THEY_ARE, gather
 from actrec_zoo.evaluation.plots import plot_confusion
-from actrec_zoo.evaluation.predictions import Predictions, Videos
+from actrec_zoo.evaluation.predictions import PREDICTIONS_FILE, Predictions, Videos
 from actrec_zoo.evaluation.protocol import Protocol
 from actrec_zoo.evaluation.robustness import accuracy_lost
 from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool
@@ -35,8 +35,6 @@ from actrec_zoo.memory import shortages_named
 from actrec_zoo.precision import resolve_precision
 from actrec_zoo.preparation import EvalSplit, part_of, probed, require_same_clips
 from actrec_zoo.training.run import count_seen
-
-PREDICTIONS_FILE = "predictions.csv"
 
 
 @dataclass(frozen=True)
@@ -234,7 +232,7 @@ def _finished(
 ) -> dict[str, Any]:
     """All figures; they are written where there is a folder."""
     report = evaluator.compute()
-    result = {**report.to_dict(**about), **analyse(predictions)}
+    result = {**report.to_dict(**about), **analyse(predictions, report)}
     if lost:
         result["corruptions"] = list(lost)
     if folder is not None:

@@ -51,7 +51,7 @@ def test_train_eval_predict(squares: Path, run: Path, invoke: Invoke) -> None:
     report = json.loads((run / "eval.json").read_text())
     assert list(report)[:3] == ["format", "model", "protocol"] and report["format"] == 1
     assert set(report) >= {"labels", "n_expected", "n_used", "n_failed", "failures", "clip", "video", "versions"}
-    assert set(report["per_class"][0]) == {"label", "precision", "recall", "support"}
+    assert set(report["per_class"][0]) == {"label", "precision", "recall", "f1", "support", "average_precision"}
     assert [len(row) for row in report["confusion"]] == [3, 3]
     assert report["protocol"]["split"] == "test" and report["protocol"]["frames"] == 4
 

@@ -61,7 +61,7 @@ def test_a_failed_video_is_one_wrong_video_and_no_clip(fail_first: bool) -> None
     assert report.clip.n == 1 and report.clip.top1 == 1.0
     assert report.video.n == 2 and report.video.top1 == 0.5
     assert report.confusion == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
-    assert report.per_class[1] == {"label": "b", "precision": 0.0, "recall": 0.0, "support": 1}
+    assert report.per_class[1] == {"label": "b", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
 
 
 def test_nothing_readable() -> None:

@@ -175,6 +175,25 @@ def test_data_is_named_in_full(tmp_path: Path) -> None:
     ]
 
 
+def test_figures_have_their_intervals(run: Path) -> None:
+    told = section(run_card(run), "Evaluation")
+    assert "[" not in told, "two videos are too few"
+    found = {"top1": [0.25, 0.75], "top5": None}
+    drawn = {"level": 0.95, "units": "source groups", "n_units": 12, "clip": found, "video": found}
+    change(run, intervals=drawn, video={"n": 2, "top1": 0.5, "top5": 1.0})
+    told = section(run_card(run), "Evaluation")
+    assert "| video | 2 | 50.00 [25.00, 75.00] | 100.00 | mean" in told
+    assert "In brackets: 95 % intervals, by bootstrap over 12 source groups." in told
+
+
+def test_results_of_before_there_were_intervals(run: Path) -> None:
+    before = run_card(run)
+    values = json.loads((run / "eval.json").read_text())
+    assert values.pop("intervals")["n_units"] == 2
+    (run / "eval.json").write_text(json.dumps(values))
+    assert run_card(run) == before
+
+
 def test_results_of_before_data_was_named(run: Path) -> None:
     protocol = json.loads((run / "eval.json").read_text())["protocol"]
     assert protocol.pop("data") == "squares"
@@ -297,6 +316,7 @@ def test_damaged_files_are_named(run: Path, file: str, content: str, complaint: 
         ({"video": {"n": 2, "top1": 40.0, "top5": 1.0}}, r"video\.top1: .*less than or equal to 1"),
         ({"clip": None}, "clip: "),
         ({"labels": 3}, "labels: .*valid list"),
+        ({"intervals": {"level": 0.95}}, r"intervals\.units: Field required"),
         ({"n_failed": "2"}, "n_failed: .*valid integer"),
     ],
     ids=str,

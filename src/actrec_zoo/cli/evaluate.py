@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _WRONG, _UNSURE = "bold red", "yellow"
+_PAIRS = 5
 _WITH_SCORES = ("from_scores", "out", "as_json")
 
 
@@ -74,19 +76,21 @@ def _print_tables(result: dict[str, Any]) -> None:
     from actrec_zoo.cli.display import make_console, make_table, printable
 
     console = make_console()
-    per_class = make_table("class", ">precision", ">recall", ">videos")
+    per_class = make_table("class", ">precision", ">recall", ">F1", ">AP", ">videos")
     for row in result["per_class"]:
-        per_class.add_row(
-            printable(row["label"]), f"{row['precision']:.4f}", f"{row['recall']:.4f}", str(row["support"])
-        )
+        figures = (_figure(row[name]) for name in ("precision", "recall", "f1", "average_precision"))
+        per_class.add_row(printable(row["label"]), *figures, str(row["support"]))
     console.print(per_class)
     levels = make_table("level", ">n", ">top-1", ">top-5", ">loss", "protocol")
+    headline, intervals = result["protocol"]["headline"], result["intervals"]
     for name in ("clip", "video"):
         level = result[name]
-        loss = "-" if level["loss"] is None else f"{level['loss']:.4f}"
-        figures = (f"{level['top1']:.4f}", f"{level['top5']:.4f}", loss)
-        levels.add_row(name, str(level["n"]), *figures, result["protocol"][name])
+        shares = (_figure(level[key], intervals[name][key]) for key in ("top1", "top5"))
+        marked = f"{name} *" if name == headline else name
+        levels.add_row(marked, str(level["n"]), *shares, _figure(level["loss"]), result["protocol"][name])
     console.print(levels)
+    for line in _lines_below(result):
+        console.print(printable(line))
     console.print(
         f"{result['model']}, split {result['protocol']['split']}: {result['n_used']} of {result['n_expected']} videos "
         f"read, {result['n_failed']} failed (counted as wrong)"
@@ -130,3 +134,29 @@ def _print_cautions(console: Console, result: dict[str, Any]) -> None:
         console.print(f"{seen}: these figures are no test results", style=_WRONG)
     elif protocol["seen"] is None:
         console.print("whether the model was trained on these videos is not known", style=_UNSURE)
+
+
+def _lines_below(result: dict[str, Any]) -> Iterator[str]:
+    """What the table of the levels leaves open: its marks, figures over classes, coverage, confusions."""
+    drawn = result["intervals"]
+    yield (
+        f"*: the level to quote; [ ]: {100 * drawn['level']:g} % intervals over {drawn['n_units']} {drawn['units']}, "
+        "- where these are too few"
+    )
+    means = ", ".join(
+        f"{name} {_figure(result[key], drawn['video'][key])}"
+        for name, key in (("mean-class accuracy", "mean_class_accuracy"), ("macro F1", "macro_f1"))
+    )
+    present = sum(row["support"] > 0 for row in result["per_class"])
+    without = "" if present == len(result["labels"]) else f", over the {present} of {len(result['labels'])} with videos"
+    precision, error = _figure(result["mean_average_precision"]), _figure(result["calibration"]["ece"])
+    yield f"video level: {means}, mAP {precision}, ECE {error}{without}"
+    if pairs := result["confused"][:_PAIRS]:
+        yield "most confused: " + ", ".join(f"{pair['true']} as {pair['predicted']} {pair['n']}" for pair in pairs)
+
+
+def _figure(value: float | None, interval: Sequence[float] | None = None) -> str:
+    """A figure with its interval, where it has them."""
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if interval is None else f"{value:.4f} [{interval[0]:.2f}, {interval[1]:.2f}]"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 TOP_K = 5
+MOST_CONFUSED = 20
 
 
 def in_top_k(scores: NDArray[Any], labels: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
@@ -29,19 +30,19 @@ def rank_of_truth(scores: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np
 
 
 def per_class(true: NDArray[np.int64], predicted: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Precision, recall and support of each class.
+    """Precision, recall, F1 and support of each class; 0 where there is nothing to divide by.
 
     Args:
         true: class indices, int64[N].
         predicted: class indices; `len(labels)` for a video that failed, which is a miss for its class.
         labels: class names.
     """
-    precision, recall, _, support = precision_recall_fscore_support(
+    precision, recall, f1, support = precision_recall_fscore_support(
         true, predicted, labels=range(len(labels)), zero_division=0
     )
     return [
-        {"label": label, "precision": float(p), "recall": float(r), "support": int(s)}
-        for label, p, r, s in zip(labels, precision, recall, support, strict=True)
+        {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(s)}
+        for label, p, r, f, s in zip(labels, precision, recall, f1, support, strict=True)
     ]
 
 
@@ -50,3 +51,22 @@ def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: in
     matrix = confusion_matrix(true, predicted, labels=range(classes + 1))
     counts: list[list[int]] = matrix[:classes].tolist()
     return counts
+
+
+def most_confused(matrix: NDArray[np.int64], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """The pairs of classes that are taken for each other most often, at most 20; equal ones by class index.
+
+    Args:
+        matrix: what `confusion` gives.
+        labels: class names, K.
+    """
+    wrong = matrix[:, : len(labels)] * (1 - np.eye(len(labels), dtype=np.int64))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:MOST_CONFUSED]
+    pairs = np.stack(np.unravel_index(order, wrong.shape), axis=1).tolist()
+    return [{"true": labels[t], "predicted": labels[p], "n": int(wrong[t, p])} for t, p in pairs if wrong[t, p]]
+
+
+def mean_where(counted: Sequence[bool], values: Sequence[float | None]) -> float | None:
+    """The mean of the values that count; None where none does."""
+    chosen = [value for value, counts in zip(values, counted, strict=True) if counts and value is not None]
+    return float(np.mean(chosen)) if chosen else None

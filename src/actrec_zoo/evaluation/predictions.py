@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actrec_zoo.data.manifest import IntArray, Manifest
-from actrec_zoo.data.strings import PackedStrings, first_places
+from actrec_zoo.data.strings import PackedStrings
 from actrec_zoo.evaluation.metrics import rank_of_truth
 from actrec_zoo.files import write_atomically
 
+PREDICTIONS_FILE = "predictions.csv"
 COLUMNS = ("video", "group", "label", "predicted", "p_predicted", "p_label", "rank", "clips", "error")
 """Of predictions.csv."""
 
@@ -52,11 +53,13 @@ class Videos:
 
     @cached_property
     def clusters(self) -> IntArray:
-        """The source of each video as a number, int64[N]: a video of no known group is a source of its own."""
-        alone = self.groups.lengths() == 0
-        first = np.where(alone, len(self) + np.arange(len(self)), first_places(self.groups))
-        clusters: IntArray = np.unique(first, return_inverse=True)[1]
-        return clusters
+        """The source of each video as a number, int64[N]: a video of no known group is a source of its own.
+
+        Sources are numbered by name, so that what is drawn of them does not depend on the order of the videos.
+        """
+        sources = [f"group {g}" if g else f"video {v}" for g, v in zip(self.groups, self.names, strict=True)]
+        numbers = {source: number for number, source in enumerate(sorted(set(sources)))}
+        return np.array([numbers[source] for source in sources], dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,5 +135,8 @@ class Predictions:
     def _write_rows(self, file: Path) -> None:
         with file.open("w", newline="", encoding="utf-8", errors="surrogateescape") as stream:
             writer = csv.writer(stream, lineterminator="\n")
+            quoting = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
             writer.writerow(COLUMNS)
-            writer.writerows(self.rows())
+            for row in self.rows():
+                ends_lines = any("\r" in str(cell) for cell in row)  # which the writer does not see
+                (quoting if ends_lines else writer).writerow(row)

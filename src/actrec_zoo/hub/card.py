@@ -146,8 +146,7 @@ def _evaluation(report: Mapping[str, Any] | None, own_data: str) -> str:
         (
             name,
             str(report[name]["n"]),
-            percent(report[name]["top1"]),
-            percent(report[name]["top5"]),
+            *(_with_interval(report, name, key) for key in ("top1", "top5")),
             plain(protocol[name]),
         )
         for name in _LEVELS
@@ -155,12 +154,28 @@ def _evaluation(report: Mapping[str, Any] | None, own_data: str) -> str:
     told = (
         f"Split {plain(protocol['split'])} of {plain(_data(report))}: {report['n_used']} of {report['n_expected']} "
         f"videos were read; unread ones count as wrong. Top-5 stands for {plain(protocol['top5'])}. Measured with this "
-        "code, in eval.json."
+        f"code, in eval.json.{_intervals(report)}"
     )
     obstacle = _obstacle(report, own_data)
     kept_out = f"\n\n{obstacle}: the figures are not in the head of this card." if obstacle else ""
     columns = ("level", ">n", ">top-1 (%)", ">top-5 (%)", "protocol")
     return f"{table(columns, rows)}\n\n{told}{kept_out}"
+
+
+def _with_interval(report: Mapping[str, Any], level: str, key: str) -> str:
+    """A figure in percent, with its interval where eval.json has one."""
+    interval = (report.get("intervals") or {}).get(level, {}).get(key)
+    figure = percent(report[level][key])
+    return figure if interval is None else f"{figure} [{', '.join(map(percent, interval))}]"
+
+
+def _intervals(report: Mapping[str, Any]) -> str:
+    """What the brackets in the table are, where there are any."""
+    drawn = report.get("intervals")
+    if not drawn or all(drawn[level][key] is None for level in _LEVELS for key in ("top1", "top5")):
+        return ""
+    units = f"{drawn['n_units']} {plain(drawn['units'])}"
+    return f" In brackets: {100 * drawn['level']:g} % intervals, by bootstrap over {units}."
 
 
 def _obstacle(report: Mapping[str, Any], own_data: str) -> str:

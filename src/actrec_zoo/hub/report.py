@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -36,6 +36,22 @@ class _Protocol(_Strict):
     seen: int | None = None
 
 
+_Interval = Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=2, max_length=2)]
+
+
+class _LevelIntervals(_Strict):
+    top1: _Interval | None
+    top5: _Interval | None
+
+
+class _Intervals(_Strict):
+    level: float = Field(gt=0, lt=1)
+    units: str
+    n_units: int = Field(ge=0)
+    clip: _LevelIntervals
+    video: _LevelIntervals
+
+
 class _Report(_Strict):
     model: str
     labels: list[str]
@@ -45,6 +61,7 @@ class _Report(_Strict):
     n_expected: int
     n_used: int
     n_failed: int
+    intervals: _Intervals | None = None  # absent in the first files
 
 
 def read_report(file: Path, package: Package) -> Mapping[str, Any] | None:
