@@ -8,7 +8,7 @@ from click.core import ParameterSource
 
 from actrec_zoo.cli.options import classes, data_format
 
-_WITH_SCORES = ("from_scores", "out", "as_json")
+_WITH_SCORES = ("from_scores", "out", "report", "as_json")
 
 
 @click.command("eval")
@@ -23,6 +23,7 @@ _WITH_SCORES = ("from_scores", "out", "as_json")
 @click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
 @click.option("--scores", metavar="FILE", help="Write the scores of every clip, .npz.")
 @click.option("--from-scores", metavar="FILE", help="Compute everything anew from such a file, without MODEL and data.")
+@click.option("--report/--no-report", default=True, help="Write report.html and plots/, too (default).")
 @click.option("--weights", default="auto", metavar="SOURCE", help="auto (trained ones), or pretrained (upstream's).")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--precision", default="fp32", show_default=True, metavar="auto|fp32|bf16|fp16")
@@ -39,7 +40,7 @@ def command(model: str | None, from_scores: str | None, as_json: bool, **options
     show_log()
     if from_scores is not None:
         _refuse_others(click.get_current_context())
-        result = evaluate_scores(from_scores, out=options["out"])
+        result = evaluate_scores(from_scores, out=options["out"], report=options["report"])
     elif model is not None and options["data"] is not None:
         with ProgressDisplay() as display:
             result = evaluate(model, track=display.track, **options)

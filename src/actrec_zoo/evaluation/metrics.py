@@ -1,13 +1,21 @@
 """Metrics from the gathered scores, by scikit-learn."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_curve, precision_recall_fscore_support
+
+if TYPE_CHECKING:
+    from actrec_zoo.evaluation.predictions import Predictions
 
 TOP_K = 5
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Precision and recall, float64[P] each."""
 
 
 def in_top_k(scores: NDArray[Any], labels: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
@@ -50,3 +58,17 @@ def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: in
     matrix = confusion_matrix(true, predicted, labels=range(classes + 1))
     counts: list[list[int]] = matrix[:classes].tolist()
     return counts
+
+
+def precision_recall_curves(predictions: Predictions) -> list[Curve | None]:
+    """Precision and recall of each class at every threshold of its probability; None for a class without videos.
+
+    Args:
+        predictions: of a model; a video that could not be read has the probability 0.
+    """
+    return [
+        precision_recall_curve(predictions.truth == label, predictions.probabilities[:, label])[:2]
+        if (predictions.truth == label).any()
+        else None
+        for label in range(len(predictions.labels))
+    ]
