@@ -48,7 +48,7 @@ function matrixCell(truth, column) {
   if (!n) return cell;
   cell.textContent = n;
   Object.assign(cell.dataset, { true: truth, column, count: n });
-  cell.className = (truth === column ? "right" : "wrong") + (share > 0.55 ? " dense" : "");
+  cell.className = (truth === column ? "right" : "wrong") + (share > 0.6 ? " dense" : "");
   cell.style.setProperty("--share", (12 + 88 * share).toFixed(0) + "%");
   return cell;
 }
