@@ -90,13 +90,13 @@ def films(predictions: Predictions, footage: Footage | None) -> Iterator[Film]:
 
 def _film(place: int, footage: Footage | None, most_bytes: int) -> Film:
     if footage is None:
-        return Film(place, missing="no picture: the scores do not say where the video is")
+        return Film(place, missing="the scores do not say where the video is")
     try:
         strip = _strip(footage.frames(place, FRAMES))
     except (DataError, OSError):
-        return Film(place, missing="no picture: the video cannot be read now")
+        return Film(place, missing="the video cannot be read now")
     if len(strip) > most_bytes:
-        return Film(place, missing="no picture: those above take all the room there is")
+        return Film(place, missing="those above take all the room there is")
     return Film(place, strip)
 
 

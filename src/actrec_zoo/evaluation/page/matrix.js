@@ -73,6 +73,7 @@ function drawMatrix() {
   top.append(head);
   body.append(...rows);
   matrix.replaceChildren(top, body);
+  matrix.classList.toggle("few", view.columns.length <= 12);
   const first = matrix.querySelector("[role=gridcell]");
   if (first) first.tabIndex = 0;
   document.getElementById("matrix-pages").hidden = classes <= WINDOW;
