@@ -39,7 +39,7 @@ function ticks(low, high, whole) {
   return found;
 }
 
-const SIZE = { width: 480, height: 320, left: 52, right: 16, top: 16, bottom: 44 };
+const SIZE = { width: 480, height: 320, left: 52, right: 16, top: 28, bottom: 44 };
 
 /*
  * A line chart in `figure`. Axes have a label, low, high, and whole where they count. Series have points [x, y], and may
@@ -86,9 +86,9 @@ function drawChart(figure, { x, y, series, label, diagonal }) {
   }
   const named = series.filter((one) => one.name);
   if (named.length > 1) {
-    named.forEach((one, row) => {
+    named.forEach((one, place) => {
       const style = one.class ? "name-second" : "name-first";
-      picture.append(svgElement("text", { class: style, x: width - right - 6, y: top + 16 + 16 * row, "text-anchor": "end" }, one.name));
+      picture.append(svgElement("text", { class: style, x: left + 90 * place, y: top - 10 }, one.name));
     });
   }
   figure.replaceChildren(picture);
