@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,13 @@ from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.devices import default_workers, resolve_device
+from actrec_zoo.errors import RunError
 from actrec_zoo.evaluation.analysis import analyse
 from actrec_zoo.evaluation.corruption import corruptions_named
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.evaluation.inference import AS_THEY_ARE, gather
-from actrec_zoo.evaluation.plots import plot_confusion
+from actrec_zoo.evaluation.page.gallery import Footage
+from actrec_zoo.evaluation.pictures import remove_pictures, write_pictures
 from actrec_zoo.evaluation.predictions import PREDICTIONS_FILE, Predictions, Videos
 from actrec_zoo.evaluation.protocol import Protocol
 from actrec_zoo.evaluation.robustness import accuracy_lost
@@ -34,7 +37,11 @@ from actrec_zoo.loading import load_to_answer, locate
 from actrec_zoo.memory import shortages_named
 from actrec_zoo.precision import resolve_precision
 from actrec_zoo.preparation import EvalSplit, part_of, probed, require_same_clips
+from actrec_zoo.training.checkpoint import HISTORY, read_history
 from actrec_zoo.training.run import count_seen
+from actrec_zoo.training.state import EpochRecord
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,19 @@ class _Evaluated:
     mapping: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class _Pictures:
+    """Where that comes from which is shown beside the figures.
+
+    Attributes:
+        run: folder that may have a history.
+        footage: the videos; None where they are not at hand.
+    """
+
+    run: Path | None
+    footage: Footage | None = None
+
+
 def evaluate(
     model: str | Path | VideoClassifier,
     data: str | Path,
@@ -81,6 +101,7 @@ def evaluate(
     map_labels: str | Path | None = None,
     out: str | Path | None = None,
     scores: str | Path | None = None,
+    report: bool = True,
     weights: str = "auto",
     batch_size: int = 16,
     precision: str = "fp32",
@@ -106,6 +127,7 @@ def evaluate(
         out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
             nothing is written for a loaded model without it.
         scores: file that the scores of every clip are written to, .npz; see `evaluate_scores`.
+        report: whether report.html and plots/ are written, too; without it those of an earlier evaluation are removed.
         weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
         batch_size: clips at once; the result does not depend on it.
         precision: that the network computes in: fp32, bf16, fp16, or auto, which is what `train` takes on the device.
@@ -164,16 +186,18 @@ def evaluate(
         predictions = gathered[AS_THEY_ARE].predictions(videos)
         if spool and scores:
             spool.write(Path(scores), videos, predictions.errors, about)
+        pictures = _Pictures(home, Footage(manifest, chosen_videos)) if report else None
         lost = accuracy_lost(corruptions, gathered, videos, chosen.headline)
-        return _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder, lost)
+        return _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder, pictures, lost)
 
 
-def evaluate_scores(scores: str | Path, *, out: str | Path | None = None) -> dict[str, Any]:
+def evaluate_scores(scores: str | Path, *, out: str | Path | None = None, report: bool = True) -> dict[str, Any]:
     """Compute everything anew from a file that `evaluate` wrote with `scores`, and return what eval.json holds.
 
     Args:
         scores: the file.
         out: folder that eval.json is written to; by default one beside the file, with its name but for the suffix.
+        report: as for `evaluate`; the scores do not say where the videos are, so that the page shows none.
 
     Raises:
         RunError: the file cannot be used, or the folder not written.
@@ -182,7 +206,7 @@ def evaluate_scores(scores: str | Path, *, out: str | Path | None = None) -> dic
     folder = Path(out) if out else file.path.with_suffix("")
     require_folder(folder)
     evaluator = file.evaluator(plugin_metrics())
-    return _finished(evaluator, file.predictions(evaluator), file.about, folder)
+    return _finished(evaluator, file.predictions(evaluator), file.about, folder, _Pictures(folder) if report else None)
 
 
 def _subject(model: str | Path | VideoClassifier, weights: str, out: str | Path | None) -> _Subject:
@@ -228,6 +252,7 @@ def _finished(
     predictions: Predictions,
     about: Mapping[str, Any],
     folder: Path | None,
+    pictures: _Pictures | None,
     lost: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """All figures; they are written where there is a folder."""
@@ -236,15 +261,29 @@ def _finished(
     if lost:
         result["corruptions"] = list(lost)
     if folder is not None:
-        distributed.from_first(lambda: _write(folder, result, predictions))
+        distributed.from_first(lambda: _write(folder, result, predictions, pictures))
     return result
 
 
-def _write(folder: Path, result: Mapping[str, Any], predictions: Predictions) -> None:
+def _write(folder: Path, result: Mapping[str, Any], predictions: Predictions, pictures: _Pictures | None) -> None:
     """eval.json and what lies beside it; it comes last, so that the rest is there where it is."""
     predictions.write_csv(folder / PREDICTIONS_FILE)
-    plot_confusion(folder / "plots" / "confusion.png", result["confusion"], predictions.labels)
+    if pictures is None:
+        remove_pictures(folder)
+    else:
+        write_pictures(folder, result, predictions, history=_history_of(pictures.run), footage=pictures.footage)
     write_json(folder / EVAL_FILE, result)
+
+
+def _history_of(run: Path | None) -> Sequence[EpochRecord]:
+    """The epochs of a run; none where the folder is not one, or its history cannot be read."""
+    if run is None or not (run / HISTORY).is_file():
+        return ()
+    try:
+        return read_history(run / HISTORY)
+    except RunError as error:
+        _log.warning("the report has no curves: %s", error)
+        return ()
 
 
 def _places(videos: IntArray, length: int) -> IntArray:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _WRONG, _UNSURE = "bold red", "yellow"
 _PAIRS = 5
-_WITH_SCORES = ("from_scores", "out", "as_json")
+_WITH_SCORES = ("from_scores", "out", "no_report", "as_json")
 
 
 @click.command("eval")
@@ -33,13 +33,14 @@ _WITH_SCORES = ("from_scores", "out", "as_json")
 @click.option("--out", metavar="DIR", help="Where eval.json goes; the model's own folder without it.")
 @click.option("--scores", metavar="FILE", help="Write the scores of every clip, .npz.")
 @click.option("--from-scores", metavar="FILE", help="Compute everything anew from such a file, without MODEL and data.")
+@click.option("--no-report", is_flag=True, help="Neither report.html nor plots/, for machines.")
 @click.option("--weights", default="auto", metavar="SOURCE", help="auto (trained ones), or pretrained (upstream's).")
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--precision", default="fp32", show_default=True, metavar="auto|fp32|bf16|fp16")
 @click.option("--workers", type=click.IntRange(min=0), help="Decoding processes.")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|mps")
 @click.option("--json", "as_json", is_flag=True, help="Print eval.json instead of tables.")
-def command(model: str | None, from_scores: str | None, as_json: bool, **options: Any) -> None:
+def command(model: str | None, from_scores: str | None, no_report: bool, as_json: bool, **options: Any) -> None:
     """Evaluate MODEL, a run folder or the name of a trained model."""
     from actrec_zoo.cli.display import ProgressDisplay
     from actrec_zoo.cli.log import show_log
@@ -49,10 +50,10 @@ def command(model: str | None, from_scores: str | None, as_json: bool, **options
     show_log()
     if from_scores is not None:
         _refuse_others(click.get_current_context())
-        result = evaluate_scores(from_scores, out=options["out"])
+        result = evaluate_scores(from_scores, out=options["out"], report=not no_report)
     elif model is not None and options["data"] is not None:
         with ProgressDisplay() as display:
-            result = evaluate(model, track=display.track, **options)
+            result = evaluate(model, track=display.track, report=not no_report, **options)
     else:
         raise click.UsageError("Give MODEL and --data DATA, or --from-scores FILE.")
     if not is_first():

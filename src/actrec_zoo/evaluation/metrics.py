@@ -1,11 +1,16 @@
 """Metrics from the gathered scores, by scikit-learn."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+if TYPE_CHECKING:
+    pass
 
 TOP_K = 5
 MOST_CONFUSED = 20

@@ -1,10 +1,28 @@
-"""Pictures of a run, drawn by matplotlib without a display."""
+"""Figures of a run and of an evaluation, drawn by matplotlib without a display."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from actrec_zoo.evaluation.curves import Curve
 from actrec_zoo.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NAMES = ("confusion", "precision_recall", "class_distribution", "calibration")
+"""Of the figures of an evaluation."""
+
+FORMATS = ("png", "svg")
+
+_MOST_NAMED = 60
+"""Classes that are named in a figure; with more of them the names could not be read."""
+_LONGEST_NAME = 40
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def plot_history(path: Path, history: Sequence[Any]) -> None:
@@ -17,36 +35,149 @@ def plot_history(path: Path, history: Sequence[Any]) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
+    _save(_history(history), path)
 
+
+def plot_evaluation(
+    folder: Path, result: Mapping[str, Any], curves: Sequence[Curve | None], history: Sequence[Any] = ()
+) -> None:
+    """Every figure of an evaluation as PNG and SVG, the same bytes for the same figures.
+
+    Args:
+        folder: that they are written to, named as in `NAMES`; `history` where there is one.
+        result: what eval.json holds; what it lacks is not drawn.
+        curves: precision and recall of each class.
+        history: of the run, as for `plot_history`.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    labels = [_short(label) for label in result["labels"]]
+    figures = {
+        "confusion": _confusion(result["confusion"], labels),
+        "precision_recall": _precision_recall(curves, labels),
+        "class_distribution": _class_distribution(result["per_class"], labels),
+    }
+    if result.get("calibration"):
+        figures["calibration"] = _calibration(result["calibration"])
+    if history:
+        figures["history"] = _history(history)
+    for name, figure in figures.items():
+        for suffix in FORMATS:
+            _save(figure, folder / f"{name}.{suffix}")
+
+
+def remove_plots(folder: Path) -> None:
+    """Remove the figures of an evaluation."""
+    for name in NAMES:
+        for suffix in FORMATS:
+            (folder / f"{name}.{suffix}").unlink(missing_ok=True)
+
+
+def _history(history: Sequence[Any]) -> Figure:
+    figure = _figure(9, 3.5)
     epochs = [record.epoch for record in history]
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "top1"), strict=True):
         for part in ("train", "val"):
             axes.plot(epochs, [getattr(record, f"{part}_{name}") for record in history], marker=".", label=part)
         axes.set(xlabel="epoch", ylabel=name)
         axes.legend()
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    return figure
 
 
-def plot_confusion(path: Path, confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
-    """The confusion matrix, rows true and columns predicted, with a last column for failed videos, as PNG.
+def _confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
+    """Rows true and columns predicted, shaded by the share of the row, with a last column for failed videos."""
+    named = len(labels) <= _MOST_NAMED
+    side = max(4.0, 0.35 * min(len(labels), _MOST_NAMED) + 2)
+    figure = _figure(side, side)
+    axes = figure.subplots()
+    axes.imshow([_shares(row) for row in confusion], cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xlabel="predicted", ylabel="true")
+    if not named:
+        return figure
+    axes.set_xticks(range(len(labels) + 1), [*labels, "(failed)"], rotation=90, parse_math=False)
+    axes.set_yticks(range(len(labels)), labels, parse_math=False)
+    for row, counts in enumerate(confusion):
+        for column, (count, share) in enumerate(zip(counts, _shares(counts), strict=True)):
+            if count:
+                color = "white" if share > 0.6 else "black"
+                axes.text(column, row, str(count), ha="center", va="center", fontsize=7, color=color)
+    return figure
 
-    Raises:
-        RunError: the file cannot be written.
-    """
+
+def _precision_recall(curves: Sequence[Curve | None], labels: Sequence[str]) -> Figure:
+    from matplotlib import colormaps
+
+    figure = _figure(7, 4.5)
+    axes = figure.subplots()
+    lines: dict[str, Any] = {}
+    for number, (curve, label) in enumerate(zip(curves, labels, strict=True)):
+        if curve is not None:
+            color = colormaps["turbo"]((number + 0.5) / len(labels))
+            (line,) = axes.plot(curve[1], curve[0], drawstyle="steps-pre", linewidth=1, color=color)
+            lines[label] = line
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
+    if len(lines) <= _MOST_NAMED // 2:
+        legend = figure.legend(lines.values(), map(str, range(len(lines))), loc="outside right upper", fontsize=7)
+        for text, label in zip(legend.get_texts(), lines, strict=True):  # as it is, were it `_a$b$`
+            text.set_parse_math(False)
+            text.set_text(label)
+    return figure
+
+
+def _class_distribution(per_class: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> Figure:
+    """Videos of each class, the largest first, above its accuracy."""
+    named = len(labels) <= _MOST_NAMED
+    order = sorted(range(len(labels)), key=lambda label: -per_class[label]["support"])
+    figure = _figure(max(6.0, 0.2 * min(len(labels), _MOST_NAMED)), 4.5)
+    videos, accuracy = figure.subplots(2, 1, sharex=True)
+    videos.bar(range(len(order)), [per_class[label]["support"] for label in order], color="tab:gray")
+    videos.set(ylabel="videos")
+    accuracy.bar(range(len(order)), [per_class[label]["recall"] for label in order])
+    accuracy.set(ylabel="accuracy", ylim=(0, 1))
+    if named:
+        accuracy.set_xticks(range(len(order)), [labels[label] for label in order], rotation=90, parse_math=False)
+    else:
+        accuracy.set(xlabel="classes, the largest first")
+    return figure
+
+
+def _calibration(calibration: Mapping[str, Any]) -> Figure:
+    """Accuracy over the confidence of each bin, beside where a calibrated model lies."""
+    figure = _figure(4.5, 4.5)
+    axes = figure.subplots()
+    bins = [row for row in calibration["bins"] if row["n"]]
+    axes.plot([0, 1], [0, 1], linestyle="--", color="tab:gray", label="calibrated")
+    axes.plot([row["confidence"] for row in bins], [row["accuracy"] for row in bins], marker="o", label="model")
+    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    axes.legend()
+    return figure
+
+
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
-    names = [label.encode("utf-8", "replace").decode() for label in labels]
-    side = max(4.0, 0.35 * len(labels) + 2)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(confusion, cmap="Blues")
-    axes.set(xlabel="predicted", ylabel="true")
-    axes.set_xticks(range(len(labels) + 1), [*names, "(failed)"], rotation=90, parse_math=False)
-    axes.set_yticks(range(len(labels)), names, parse_math=False)
-    for row, counts in enumerate(confusion):
-        for column, count in enumerate(counts):
-            if count:
-                axes.text(column, row, str(count), ha="center", va="center", fontsize=7)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=120))
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the suffix: SVG with text as text, without dates or random names."""
+    from matplotlib import rc_context
+
+    kind = path.suffix[1:]
+    metadata = {"Date": None} if kind == "svg" else {}
+    with rc_context({"svg.hashsalt": "actrec-zoo", "svg.fonttype": "none"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # no font has every sign of every name
+        write_atomically(path, lambda file: figure.savefig(file, format=kind, dpi=120, metadata=metadata))
+
+
+def _shares(counts: Sequence[int]) -> list[float]:
+    """Each count as a share of the row."""
+    whole = max(1, sum(counts))
+    return [count / whole for count in counts]
+
+
+def _short(label: str) -> str:
+    """A name as a figure has room for it, and as XML can hold it."""
+    name = _UNPRINTABLE.sub("\ufffd", label)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

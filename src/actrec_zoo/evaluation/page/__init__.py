@@ -1,0 +1,1 @@
+"""report.html: an evaluation to look at, in one file."""
