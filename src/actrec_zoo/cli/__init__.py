@@ -25,6 +25,7 @@ _COMMANDS = {
     "train": "actrec_zoo.cli.train:command",
     "tune": "actrec_zoo.cli.tune:command",
     "eval": "actrec_zoo.cli.evaluate:command",
+    "study": "actrec_zoo.cli.study:command",
     "cache": "actrec_zoo.cli.cache:command",
     "predict": "actrec_zoo.cli.predict:command",
     "runs": "actrec_zoo.cli.runs:command",
