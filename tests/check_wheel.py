@@ -73,6 +73,7 @@ def main() -> None:
         report = json.loads(use(str(zoo), "eval", "run", "--data", "shapes", "--workers", "0", "--json"))
         if report["n_used"] != report["n_expected"] or not report["n_used"]:
             sys.exit(f"eval read {report['n_used']} of {report['n_expected']} videos")
+        use(str(zoo), "study", "report", "--data", "shapes", "--dry-run")  # the study's file is in the wheel
         ask = "import actrec_zoo; print(actrec_zoo.load('tiny_conv3d').predict('shapes/grow/scene000', top_k=1))"
         print(use(str(binaries / "python"), "-c", ask).strip())
     print(f"the wheel works: {len(models)} models")

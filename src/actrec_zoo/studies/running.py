@@ -118,7 +118,9 @@ class Runner:
             if state != "trained":
                 self._train(run)
             evaluation = self._evaluate(run)
-        except Exception as error:
+        except InterruptedRun:
+            raise
+        except Exception as error:  # a model's network may raise anything, and the others are to have their turn
             ledger.errors[run.name] = self._explain(run, error)
             if self.fail_fast:
                 raise
