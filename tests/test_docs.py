@@ -40,7 +40,7 @@ from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.hookspecs import HOOKS
 from actrec_zoo.registry import get_registry
 from actrec_zoo.studies import plan_study
-from actrec_zoo.studies.definition import Entry, Published, Study, StudyData
+from actrec_zoo.studies.definition import Published, Study, StudyData, StudyModel
 from actrec_zoo.testing import RULES
 from actrec_zoo.training.state import EpochRecord
 
@@ -168,7 +168,7 @@ def shown_default(value: object) -> str:
 
 def test_every_key_of_a_study_is_documented_with_its_default() -> None:
     table = [(quoted(cells[0])[0], cells[1]) for cells in rows(text_of("docs/reference/study.md"))]
-    tables = (Study, StudyData, Entry, Published)
+    tables = (Study, StudyData, StudyModel, Published)
     fields = [(name, field) for keys in tables for name, field in keys.model_fields.items()]
     assert table == [(name, "`{}`" if name == "data" else shown_default(field.default)) for name, field in fields]
 

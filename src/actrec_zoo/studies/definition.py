@@ -66,7 +66,7 @@ class StudyData(_Table):
     seed: Seed = 0
 
 
-class Entry(BaseModel):
+class StudyModel(BaseModel):
     """One model of a study; all other keys are settings of `actrec_zoo.config.TrainConfig`.
 
     Attributes:
@@ -104,7 +104,7 @@ class Study(_Table):
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     data: StudyData = StudyData()
     settings: dict[str, Any] = {}
-    models: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], Entry] = Field(min_length=1)
+    models: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], StudyModel] = Field(min_length=1)
 
     @field_validator("seeds")
     @classmethod

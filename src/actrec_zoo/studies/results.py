@@ -67,7 +67,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         "data": data_name(plan.path),
         "division": division(plan),
         "videos": {file.stem: _rows(file) for file in sorted(plan.splits.glob("*.csv"))},
-        "protocol": next((model["protocol"] for model in models if model["protocol"]), None),
+        "protocol": _in_common([model["protocol"] for model in models if model["protocol"]]),
         "models": [model for model in models if model["name"] in plan.chosen or model["finished"]],
         "versions": library_versions(),
     }
@@ -104,6 +104,13 @@ def _model(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
         "interval": evaluations[0].get("intervals") if len(evaluations) == 1 else None,
         "runs": [_run(run, records.get(run), ledger) for run in planned],
     }
+
+
+def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What the protocols of all models have alike; None where there is none."""
+    if not protocols:
+        return None
+    return {k: v for k, v in protocols[0].items() if all(k in other and other[k] == v for other in protocols)}
 
 
 def _finished(plan: Plan, run: PlannedRun) -> RunRecord | None:

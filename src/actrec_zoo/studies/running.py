@@ -14,6 +14,7 @@ from typing import Any
 from actrec_zoo.api import train
 from actrec_zoo.cards import run_card
 from actrec_zoo.config import TrainConfig, flatten
+from actrec_zoo.data.manifest import SPLIT_NAMES
 from actrec_zoo.data.probe import Track
 from actrec_zoo.data.splits import write_splits
 from actrec_zoo.errors import ActrecZooError, ConfigError, DataError, InterruptedRun
@@ -75,6 +76,7 @@ class Runner:
         ledger = Ledger.read(self.plan.folder)
         left = [(run, state) for run, state in self.plan.states() if state != "done"]
         self._divide()
+        self._write(ledger)
         for number, (run, state) in enumerate(left, start=1):
             self.told.on_run_start(run, number, len(left), self._seconds_left(left[number - 1 :], ledger))
             try:
@@ -85,12 +87,11 @@ class Runner:
                 ) from error
             finally:
                 self._write(ledger)
-        self._write(ledger)
 
     def _divide(self) -> None:
         """Read the data and divide them; all runs have the files of the first start."""
         self._require_same_division()
-        if self.plan.splits.is_dir():
+        if all((self.plan.splits / f"{name}.csv").is_file() for name in SPLIT_NAMES):
             return
         data, first = self.plan.data, self.plan.wanted[0]
         config = TrainConfig.model_validate(
@@ -101,7 +102,6 @@ class Runner:
         if SPLIT not in splits or not len(splits[SPLIT]):
             raise DataError(f"{data.splits or self.plan.path} has no videos for {SPLIT}: a study evaluates on them")
         write_splits(self.plan.splits, manifest, splits)
-        self._write(Ledger({}, {}))
 
     def _require_same_division(self) -> None:
         file = self.plan.folder / STUDY_FILE
