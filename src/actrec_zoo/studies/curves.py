@@ -46,7 +46,7 @@ def plot_curves(path: Path, results: Mapping[str, Any], folder: Path) -> None:
         axes.set(xlabel="epoch", ylabel="loss")
     for axes in list(panels):
         axes.set_axis_off()
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(_PARTS))
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(across, len(_PARTS)))
     for suffix in ("png", "svg"):
         write_atomically(path.with_suffix(f".{suffix}"), partial(figure.savefig, format=suffix))
 
