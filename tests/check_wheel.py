@@ -75,6 +75,7 @@ def main() -> None:
             sys.exit(f"eval read {report['n_used']} of {report['n_expected']} videos")
         if not (folder / "run" / "report.html").is_file():
             sys.exit("eval wrote no report.html")
+        use(str(zoo), "study", "report", "--data", "shapes", "--dry-run")  # the study's file is in the wheel
         ask = "import actrec_zoo; print(actrec_zoo.load('tiny_conv3d').predict('shapes/grow/scene000', top_k=1))"
         print(use(str(binaries / "python"), "-c", ask).strip())
     print(f"the wheel works: {len(models)} models")

@@ -44,6 +44,8 @@ from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.evaluation.predictions import Videos
 from actrec_zoo.hookspecs import HOOKS
 from actrec_zoo.registry import get_registry
+from actrec_zoo.studies import plan_study
+from actrec_zoo.studies.definition import Published, Study, StudyData, StudyModel
 from actrec_zoo.testing import RULES
 from actrec_zoo.training.state import EpochRecord
 from tests.evaluation.known import write_evaluation
@@ -168,6 +170,22 @@ def shown_default(value: object) -> str:
     if value is PydanticUndefined:
         return "required"
     return "none" if value is None else f"`{json.dumps(value)}`"
+
+
+def test_every_key_of_a_study_is_documented_with_its_default() -> None:
+    table = [(quoted(cells[0])[0], cells[1]) for cells in rows(text_of("docs/reference/study.md"))]
+    tables = (Study, StudyData, StudyModel, Published)
+    fields = [(name, field) for keys in tables for name, field in keys.model_fields.items()]
+    assert table == [(name, "`{}`" if name == "data" else shown_default(field.default)) for name, field in fields]
+
+
+def test_the_study_in_the_text_is_one(tmp_path: Path) -> None:
+    example = re.search(r"```toml\n(.*?)```", text_of("docs/how-to/run-a-study.md"), re.S)
+    assert example
+    file = tmp_path / "mine.toml"
+    file.write_text(example[1])
+    plan = plan_study(file, **{"precision": "bf16", "r3d.lr": 1e-3})
+    assert [run.config.lr for run in plan.runs[::3]] == [1e-3, 1e-4, 3e-6] and len(plan.runs) == 9
 
 
 def test_choices_in_the_settings_exist() -> None:

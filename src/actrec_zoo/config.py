@@ -77,6 +77,8 @@ class TrainConfig(BaseModel):
         stride: between the frames of a clip; None takes the model's.
         fps: clip frames a second of the video, instead of `stride`; None takes the model's.
         size: input side in pixels; None takes the model's.
+        resize: `model` resizes frames and crops the square as the model says; `square` resizes the whole frame to it.
+        normalize: whether the model's mean and standard deviation are taken off; without it pixels are 0 to 1.
         views: clips a video under `uniform` sampling; None takes the model's.
         sampling: training clips: `blocks`, `random` or `uniform`.
         augment: augmentations by name, in order.
@@ -153,6 +155,8 @@ class TrainConfig(BaseModel):
     stride: int | None = Field(None, ge=1)
     fps: float | None = Field(None, gt=0)
     size: int | None = Field(None, ge=1)
+    resize: Literal["model", "square"] = "model"
+    normalize: bool = True
     views: int | None = Field(None, ge=1)
     sampling: Literal["blocks", "random", "uniform"] = "random"
     augment: tuple[str, ...] = ()
@@ -209,9 +213,13 @@ class TrainConfig(BaseModel):
         return self.eval_batch_size or -(-self.step_size // (self.accumulate * processes))
 
     def input_of(self, spec: ModelSpec) -> InputSpec:
-        """The model's input with this run's frames, stride, fps, size, views and way of sampling."""
+        """The model's input with what this run says of frames, sampling, size and pixels."""
         sized = spec.input.with_size(self.size) if self.size else spec.input
         changes = {name: getattr(self, name) for name in ("frames", "stride", "views") if getattr(self, name)}
+        if self.resize == "square":
+            changes["resize"] = None
+        if not self.normalize:
+            changes |= {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
         if self.fps or self.stride:  # a stride of the run's own takes the place of the model's fps
             changes["fps"] = self.fps
         sampling: Literal["blocks", "uniform"] = "uniform" if self.sampling == "uniform" else "blocks"

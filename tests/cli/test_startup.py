@@ -20,7 +20,7 @@ def report():
     [
         *(["list"], ["list", "--json"], ["--help"], ["--version"], ["info", "r3d"], ["info", "r3d", "--json"]),
         *(["plugins"], ["plugins", "--json"], ["info", "unknown"], ["train", "--help"], ["eval", "--help"]),
-        *(["compare", "--help"],),
+        *(["compare", "--help"], ["study", "--help"]),
         *(["predict", "--help"], ["demo-data", "--help"], ["data", "--help"]),
         *(["runs", "--help"], ["runs", "."], ["runs", "compare", "a", "b"]),
         *(["data", name, "--help"] for name in ("inspect", "check", "split", "extract", "pack")),

@@ -26,6 +26,7 @@ _COMMANDS = {
     "tune": "actrec_zoo.cli.tune:command",
     "eval": "actrec_zoo.cli.evaluate:command",
     "compare": "actrec_zoo.cli.compare:command",
+    "study": "actrec_zoo.cli.study:command",
     "cache": "actrec_zoo.cli.cache:command",
     "predict": "actrec_zoo.cli.predict:command",
     "runs": "actrec_zoo.cli.runs:command",

@@ -47,7 +47,7 @@ _ONLY_WITH = {"momentum": ("optimizer", "sgd"), "milestones": ("schedule", "step
 
 _ONLY_WHERE_GIVEN = {
     *("layer_decay", "no_decay", "nesterov", "betas", "eps", "min_lr", "warmup_lr", "mixup", "cutmix", "balance"),
-    *("randaugment_ops", "randaugment_magnitude", "erasing"),
+    *("randaugment_ops", "randaugment_magnitude", "erasing", "resize", "normalize"),
 }
 """Settings that most models leave as they are: named only where the model gives them."""
 

@@ -1,0 +1,145 @@
+"""`study`: several models on one split with several seeds, each trained and evaluated, and one table of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from actrec_zoo.data.probe import Track, no_progress
+from actrec_zoo.errors import RunError
+from actrec_zoo.files import remove_leftovers, require_folder
+from actrec_zoo.locking import LOCK_FILE, locked
+from actrec_zoo.studies.definition import read_study, shipped_studies
+from actrec_zoo.studies.plan import Plan, PlannedRun, make_plan
+from actrec_zoo.studies.results import STUDY_FILE
+from actrec_zoo.studies.running import CURVES, TABLE_FILE, Listener, Runner
+from actrec_zoo.training.state import Callback, terminated_like_interrupted
+
+__all__ = [
+    "CURVES",
+    "STUDY_FILE",
+    "TABLE_FILE",
+    "FinishedStudy",
+    "Listener",
+    "Plan",
+    "PlannedRun",
+    "plan_study",
+    "read_study",
+    "shipped_studies",
+    "study",
+]
+
+
+@dataclass(frozen=True)
+class FinishedStudy:
+    """A study that was gone through.
+
+    Attributes:
+        path: folder with study.json, table.md, table.csv, plots/, splits/ and runs/.
+        results: what study.json holds.
+        failures: why runs could not be finished, by name of the run.
+    """
+
+    path: Path
+    results: Mapping[str, Any]
+    failures: Mapping[str, str]
+
+
+def study(
+    study: str | Path,
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    models: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    data_format: str | None = None,
+    classes: str | None = None,
+    splits: str | Path | None = None,
+    fail_fast: bool = False,
+    told: Listener | None = None,
+    callbacks: Sequence[Callback] = (),
+    track: Track[Any] = no_progress,
+    **settings: Any,
+) -> FinishedStudy:
+    """Train and evaluate the models of a study on one split; what is done already in `out` is kept.
+
+    Args:
+        study: TOML file, or the name of a study that comes with the package: `report` is the 2023 study.
+        data: folder or file, in any known layout; without it the study's own.
+        out: folder of all results; by default `studies/<name>`.
+        models: names in the study; all without one.
+        seeds: instead of the study's.
+        data_format: name of the layout.
+        classes: text file with the classes to keep, or `hmdb_simp`.
+        splits: folder of split files, of which the study keeps a copy.
+        fail_fast: end with the first run that fails, instead of going on with the others.
+        told: how it goes on.
+        callbacks: told about steps and epochs of each training.
+        track: shows the progress of long preparations.
+        settings: keys of `actrec_zoo.config.TrainConfig` for all models, or with the name of one before them
+            (`**{"r3d.lr": 1e-4}`); a None is left out.
+
+    Raises:
+        ActrecZooError: the study, a model, the data or the settings do not fit, a run in `out` was begun with others,
+            or with `fail_fast` a run failed.
+        InterruptedRun: Ctrl-C; the same call goes on.
+    """
+    plan = plan_study(
+        study,
+        data,
+        out=out,
+        models=models,
+        seeds=seeds,
+        data_format=data_format,
+        classes=classes,
+        splits=splits,
+        **settings,
+    )
+    plan.states()  # what does not fit is told before anything is written
+    _require_study(plan.folder)
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    runner = Runner(plan, told or Listener(), callbacks, track, fail_fast)
+    with locked(plan.folder), terminated_like_interrupted():
+        remove_leftovers(plan.folder)
+        runner.run()
+    runs = [run for model in runner.results["models"] for run in model["runs"]]
+    return FinishedStudy(plan.folder, runner.results, {run["name"]: run["error"] for run in runs if run["error"]})
+
+
+def plan_study(
+    study: str | Path,
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    models: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    data_format: str | None = None,
+    classes: str | None = None,
+    splits: str | Path | None = None,
+    **settings: Any,
+) -> Plan:
+    """What `study` would do; the data are not looked at, and nothing is written.
+
+    Raises:
+        ActrecZooError: the study, a model or the settings do not fit.
+    """
+    return make_plan(
+        read_study(study),
+        data={"path": data, "data_format": data_format, "classes": classes, "splits": splits},
+        out=Path(out) if out else Path("studies") / Path(study).stem,
+        models=models,
+        seeds=seeds,
+        settings=settings,
+    )
+
+
+def _require_study(folder: Path) -> None:
+    """Check that a folder is new, empty, or that of a study."""
+    require_folder(folder)
+    if not folder.is_dir() or (folder / STUDY_FILE).is_file():
+        return
+    others = [path.name for path in folder.iterdir() if path.name not in (LOCK_FILE, "splits")]
+    if others:
+        raise RunError(f"--out {folder} exists and is no study: it has no {STUDY_FILE}. Choose another folder")
