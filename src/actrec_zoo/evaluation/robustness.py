@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from actrec_zoo.evaluation.corruption import Corruption
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
 from actrec_zoo.evaluation.inference import AS_THEY_ARE
-from actrec_zoo.evaluation.intervals import Interval, ratio_interval
+from actrec_zoo.evaluation.intervals import Interval, difference_interval
 from actrec_zoo.evaluation.predictions import Predictions, Videos
 from actrec_zoo.evaluation.protocol import LevelName
 
@@ -56,9 +56,10 @@ def top1_lost(before: Predictions, after: Predictions, level: LevelName) -> tupl
         after: of the same clips under a corruption.
         level: whose accuracy it is.
     """
-    lost = _hits(before, level) - _hits(after, level)
+    kept, had = _hits(after, level), _hits(before, level)
     counted = before.clips if level == "clip" else np.ones(len(before.videos))
-    return float(lost.sum() / max(1, counted.sum())), ratio_interval(lost, counted, before.videos.clusters)
+    lost = float((had - kept).sum() / max(1, counted.sum()))
+    return lost, difference_interval(kept, had, counted, before.videos.clusters)
 
 
 def _hits(predictions: Predictions, level: LevelName) -> NDArray[np.float64]:
