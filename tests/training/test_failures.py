@@ -161,6 +161,7 @@ class SendAt(Callback):
         self.left -= 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # torch's handler may run within a fork
 def test_a_killed_worker_ends_the_run_and_it_goes_on_from_the_checkpoint(squares: Path, tmp_path: Path) -> None:
     whole = whole_run(squares, tmp_path, epochs=8)
     callbacks = [SendAt(7, signal.SIGKILL, workers=True, main=False)]
