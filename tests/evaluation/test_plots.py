@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from actrec_zoo.errors import RunError
-from actrec_zoo.evaluation.metrics import precision_recall_curves
+from actrec_zoo.evaluation.curves import precision_recall_curves
 from actrec_zoo.evaluation.plots import plot_evaluation, plot_history, remove_plots
 from tests.evaluation.page.examples import ODD, minimal_result, some_history, some_predictions, whole_result
 
