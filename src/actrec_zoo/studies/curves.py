@@ -38,17 +38,16 @@ def plot_curves(path: Path, results: Mapping[str, Any], folder: Path) -> None:
     down = -(-len(drawn) // across)
     figure = Figure(figsize=(_PANEL[0] * across, _PANEL[1] * down + 0.4), layout="constrained")
     panels = figure.subplots(down, across, squeeze=False).flat
-    for axes, model in zip(panels, drawn, strict=False):
+    for model, axes in zip(drawn, panels, strict=False):
         histories = [read_run(folder / run["folder"]).history for run in model["runs"] if run["done"]]
         for part, label in _PARTS.items():
             _draw(axes, _losses(histories, part), label)
         axes.set_title(f"{model['name']}, {len(histories)} seed{'s' if len(histories) > 1 else ''}", fontsize=9)
         axes.set(xlabel="epoch", ylabel="loss")
-    for axes in list(panels):
+    for axes in panels:  # that are left
         axes.set_axis_off()
-    figure.legend(
-        *figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(across, len(_PARTS))
-    )
+    legend = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*legend, loc="outside upper center", ncols=min(across, len(_PARTS)))
     for suffix in ("png", "svg"):
         write_atomically(path.with_suffix(f".{suffix}"), partial(figure.savefig, format=suffix))
 
