@@ -95,10 +95,9 @@ def _lines_below(result: dict[str, Any]) -> Iterator[str]:
     """What the table of the levels leaves open: its marks, figures over classes, coverage, confusions."""
     drawn = result["intervals"]
     units = f"{drawn['n_units']} {drawn['units']}"
-    few = drawn["video"]["top1"] is None
-    brackets = (
-        f"{units} are too few for intervals" if few else f"[ ]: {100 * drawn['level']:g} % intervals over {units}"
-    )
+    brackets = f"[ ]: {100 * drawn['level']:g} % intervals over {units}"
+    if drawn["video"]["top1"] is None:
+        brackets = f"{units} are too few for intervals"
     yield f"*: the level to quote; {brackets}"
     means = ", ".join(
         f"{name} {_figure(result[key], drawn['video'][key])}"
