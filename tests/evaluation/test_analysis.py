@@ -111,6 +111,8 @@ def test_eval_writes_and_prints_them(trained: Path, squares: Path, tmp_path: Pat
     for name in ("F1", "AP", "mean-class accuracy", "macro F1", "mAP", "ECE"):
         assert name in done.out
     assert "coverage" not in done.out, "every video was read"
+    few = invoke("eval", trained, "--data", squares, "--out", tmp_path / "few", "--workers", "0")
+    assert "2 videos are too few for intervals" in few.out
     report = actrec_zoo.evaluate(trained, squares, split="all", protocol="report", workers=0, out=tmp_path / "r")
     low, high = report["intervals"]["clip"]["top1"]
     assert low <= report["clip"]["top1"] <= high and high - low < 1

@@ -140,10 +140,11 @@ def _print_cautions(console: Console, result: dict[str, Any]) -> None:
 def _lines_below(result: dict[str, Any]) -> Iterator[str]:
     """What the table of the levels leaves open: its marks, figures over classes, coverage, confusions."""
     drawn = result["intervals"]
-    yield (
-        f"*: the level to quote; [ ]: {100 * drawn['level']:g} % intervals over {drawn['n_units']} {drawn['units']}, "
-        "- where these are too few"
-    )
+    units = f"{drawn['n_units']} {drawn['units']}"
+    brackets = f"[ ]: {100 * drawn['level']:g} % intervals over {units}"
+    if drawn["video"]["top1"] is None:
+        brackets = f"{units} are too few for intervals"
+    yield f"*: the level to quote; {brackets}"
     means = ", ".join(
         f"{name} {_figure(result[key], drawn['video'][key])}"
         for name, key in (("mean-class accuracy", "mean_class_accuracy"), ("macro F1", "macro_f1"))
