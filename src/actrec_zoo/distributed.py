@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from actrec_zoo.errors import ActrecZooError, ConfigError, RunError
+from actrec_zoo.errors import ActrecZooError, ConfigError, RunError, first_line
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ def losses_named() -> Iterator[None]:
             raise
         raise RunError(
             f"process {rank()} ends because another process of the run has ended: its message, or the launcher's, says "
-            f"why. A run that has a checkpoint goes on with --resume. What was seen here: {_first_line(error)}"
+            f"why. A run that has a checkpoint goes on with --resume. What was seen here: {first_line(error)}"
         ) from error
 
 
@@ -260,7 +260,3 @@ def _described(error: ActrecZooError | None) -> str:
 
 def _tells_of_a_loss(error: RuntimeError) -> bool:
     return _LOSS.search(str(error)) is not None
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]

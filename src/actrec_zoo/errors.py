@@ -51,6 +51,11 @@ class InterruptedRun(Exception):  # noqa: N818 (an interruption is no error)
     agreed = False
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in one line; its kind where it says nothing."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
 def did_you_mean(name: str, candidates: Iterable[str], limit: int = 3) -> str:
     """Return `" Did you mean a, b?"` for the candidates nearest to `name`, or an empty string."""
     nearest = get_close_matches(name, list(candidates), n=limit, cutoff=0.5)

@@ -25,7 +25,7 @@ from actrec_zoo.data.probe import no_progress
 from actrec_zoo.errors import InterruptedRun, RunError
 from actrec_zoo.training.state import Callback, TrainingState
 from tests.conftest import SMALL, Outcome
-from tests.training.test_trainer import FROZEN, TINY, rows
+from tests.training.test_trainer import FROZEN, TINY, SendTwiceAt, rows
 
 Invoke = Callable[..., Outcome]
 TWO = (*SMALL, "--batch-size", "4", "--epochs", "2", "--workers", "0", "--device", "cpu")
@@ -182,23 +182,6 @@ def test_sigterm_to_every_process_of_a_node_saves_the_step(
         settings = TINY | {"epochs": 2, "workers": workers, "callbacks": callbacks}
         actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", **settings)
     assert_goes_on(squares, tmp_path / "run", whole, workers=0)
-
-
-class SendTwiceAt(Callback):
-    """Sends a signal at the end of a step, and again in the middle of the next one."""
-
-    def __init__(self, steps: int, number: int) -> None:
-        self.left, self.number = steps, number
-
-    def on_start(self, state: TrainingState) -> None:
-        step = state.optimizer.step
-        state.optimizer.step = lambda *a: (step(*a), self._send())[0]  # type: ignore[method-assign]
-
-    def _send(self) -> None:
-        self.left -= 1
-        if self.left == 0:
-            signal.raise_signal(self.number)
-            signal.raise_signal(self.number)
 
 
 def test_a_second_sigterm_does_not_cut_the_step(squares: Path, tmp_path: Path) -> None:

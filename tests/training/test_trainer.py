@@ -161,27 +161,29 @@ def test_a_run_that_stops_early_stops_there_when_it_was_interrupted_too(squares:
     assert again.result.last.epoch == 3
 
 
-class InterruptTwice(Callback):
-    """Presses Ctrl-C at the end of a step, and again in the middle of the next one."""
+class SendTwiceAt(Callback):
+    """Sends a signal at the end of a step, and again in the middle of the next one."""
 
-    def __init__(self, steps: int) -> None:
-        self.left = steps
+    def __init__(self, steps: int, number: int) -> None:
+        self.left, self.number = steps, number
 
     def on_start(self, state: TrainingState) -> None:
         step = state.optimizer.step
-        state.optimizer.step = lambda *a: (step(*a), self._press())[0]  # type: ignore[method-assign]
+        state.optimizer.step = lambda *a: (step(*a), self._send())[0]  # type: ignore[method-assign]
 
-    def _press(self) -> None:
+    def _send(self) -> None:
         self.left -= 1
         if self.left == 0:
-            signal.raise_signal(signal.SIGINT)
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(self.number)
+            signal.raise_signal(self.number)
 
 
 def test_a_second_ctrl_c_in_the_middle_of_a_step_saves_no_half_step(squares: Path, tmp_path: Path) -> None:
     whole = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "whole", epochs=2, **TINY)
     with pytest.raises(InterruptedRun):
-        actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", epochs=2, callbacks=[InterruptTwice(6)], **TINY)
+        actrec_zoo.train(
+            "tiny_conv3d", squares, out=tmp_path / "cut", epochs=2, callbacks=[SendTwiceAt(6, signal.SIGINT)], **TINY
+        )
     origins = json.loads((tmp_path / "cut" / "run.json").read_text())["origins"]
     cut = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "cut", resume=True)
     assert (cut.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()

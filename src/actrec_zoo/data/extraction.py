@@ -11,13 +11,12 @@ import av
 from av.video.reformatter import VideoReformatter
 from PIL import Image
 
-from actrec_zoo.data.frames import first_line
 from actrec_zoo.data.layouts.folders import is_video_file
 from actrec_zoo.data.layouts.official import walk_videos, without_suffix
 from actrec_zoo.data.packets import open_video, video_stream
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.video import to_rgb
-from actrec_zoo.errors import ConfigError, DataError, RunError
+from actrec_zoo.errors import ConfigError, DataError, RunError, first_line
 from actrec_zoo.files import require_folder
 
 

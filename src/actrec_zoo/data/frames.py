@@ -47,11 +47,6 @@ def clip_of(numbers: Sequence[int], decode: Callable[[int, Frame | None], Frame]
     return torch.from_numpy(clip).permute(0, 3, 1, 2)
 
 
-def first_line(error: Exception) -> str:
-    """What an error of a decoder says, in one line."""
-    return str(error).strip().split("\n")[0] or type(error).__name__
-
-
 def _resize(frame: Frame, size: Sequence[int]) -> Frame:
     if frame.shape[:2] == size:
         return frame

@@ -14,10 +14,10 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
-from actrec_zoo.data.frames import MOST_PIXELS, Frame, Size, clip_of, first_line, reduction
+from actrec_zoo.data.frames import MOST_PIXELS, Frame, Size, clip_of, reduction
 from actrec_zoo.data.layouts import list_frames
 from actrec_zoo.data.manifest import IntArray
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import DataError, first_line
 
 _JPEG = b"\xff\xd8\xff"
 _EXIF = b"Exif\0\0"

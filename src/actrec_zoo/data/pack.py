@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, Size, clip_of, first_line
+from actrec_zoo.data.frames import Frame, Size, clip_of
 from actrec_zoo.data.images import decode_image
 from actrec_zoo.data.manifest import PACK_HEADER, IntArray
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import DataError, first_line
 
 FORMAT = 1
 INDEX_FILE = "index.npz"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import av
 
-from actrec_zoo.data.frames import MOST_PIXELS, first_line
-from actrec_zoo.errors import DataError
+from actrec_zoo.data.frames import MOST_PIXELS
+from actrec_zoo.errors import DataError, first_line
 
 ONE_FRAME_A_PACKET = frozenset({"h264", "hevc", "vp9", "av1", "mjpeg"})
 _WITHOUT_TIMES = frozenset({"avi"})

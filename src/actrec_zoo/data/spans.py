@@ -12,12 +12,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from actrec_zoo.data.frames import first_line
 from actrec_zoo.data.manifest import Manifest
 from actrec_zoo.data.packets import open_video, video_stream
 from actrec_zoo.data.parallel import in_parallel
 from actrec_zoo.data.probe import Track, no_progress
-from actrec_zoo.errors import DataError, RunError
+from actrec_zoo.errors import DataError, RunError, first_line
 from actrec_zoo.files import cache_folder, write_json
 
 Bounds = Mapping[int, Sequence[int]]

@@ -9,11 +9,11 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from torch import Tensor
 
-from actrec_zoo.data.frames import Frame, clip_of, first_line
+from actrec_zoo.data.frames import Frame, clip_of
 from actrec_zoo.data.keyframes import KeyFrame, key_frames_of
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.packets import Packet, decode_marked, open_video, video_stream
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import DataError, first_line
 
 _FAR = 16
 _TRIES = 3

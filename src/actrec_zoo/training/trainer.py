@@ -22,7 +22,7 @@ from actrec_zoo.data.dataset import Batch, EpochBatches, Failure, make_loader
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.streams import Stream, derive_seed
 from actrec_zoo.devices import seed_draws
-from actrec_zoo.errors import ConfigError, DataError, RunError
+from actrec_zoo.errors import ConfigError, DataError, RunError, first_line
 from actrec_zoo.evaluation.evaluator import EvalReport
 from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
 from actrec_zoo.precision import Precision, resolve_precision
@@ -100,8 +100,7 @@ def _compiler_named(config: TrainConfig) -> Iterator[None]:
     except RuntimeError as error:
         if not config.compile or not isinstance(error, torch._dynamo.exc.TorchDynamoException):
             raise
-        reason = (str(error).strip() or type(error).__name__).split("\n")[0]
-        raise RunError(f"torch.compile fails: {reason}. --set compile=false trains without it") from error
+        raise RunError(f"torch.compile fails: {first_line(error)}. --set compile=false trains without it") from error
 
 
 class SupervisedTrainer:
@@ -143,10 +142,8 @@ class SupervisedTrainer:
         state.scaler = accelerator.scaler
         state.wait = DataWait(model.device, exact=config.profile)
         told = Callbacks(callbacks)
-        with (
-            _compiler_named(config),
-            InterruptFlag() as interrupt,
-        ):  # from here on, since Ctrl-C must not cut the start of workers in two
+        # from here on, since Ctrl-C must not cut the start of workers in two
+        with _compiler_named(config), InterruptFlag() as interrupt:
             told.on_start(state)
             if config.profile and distributed.is_first():
                 state.profile = _make_profile(state, train, objective, precision)

@@ -11,10 +11,9 @@ from torch import Tensor
 from actrec_zoo.data.checking.findings import Finding
 from actrec_zoo.data.checking.likeness import NO_THUMBNAILS, STEP, Thumbnails, thumbnails
 from actrec_zoo.data.decode import open_source
-from actrec_zoo.data.frames import first_line
 from actrec_zoo.data.manifest import IntArray, Manifest
 from actrec_zoo.data.packets import open_video, video_stream
-from actrec_zoo.errors import DataError
+from actrec_zoo.errors import DataError, first_line
 
 _AT_ONCE = 4
 _TOLERANCE = 0.02
