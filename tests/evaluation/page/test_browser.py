@@ -24,7 +24,7 @@ WIDE, PHONE = (1280, 900), (375, 812)
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """One Chromium for all tests of this file."""
-    paths = shutil.which("chromium"), shutil.which("chromedriver")
+    paths = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
     try:
         from selenium import webdriver
     except ImportError:
