@@ -46,6 +46,18 @@ def result_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+# Sources
+
+
+def test_intervals_are_over_the_sources_that_names_tell(run: Path, squares: Path, tmp_path: Path) -> None:
+    for folder in (squares / "left", squares / "right"):
+        for number, clip in enumerate(sorted(folder.iterdir())):
+            name = f"v_{folder.name}_g{1 + number % 5:02}_c{1 + number // 5:02}"
+            shutil.copytree(clip, tmp_path / "data" / folder.name / name)
+    found = actrec_zoo.evaluate(run, tmp_path / "data", out=tmp_path / "out", **ALL)
+    assert (found["intervals"]["units"], found["intervals"]["n_units"]) == ("source groups", 10)
+
+
 # Classes
 
 

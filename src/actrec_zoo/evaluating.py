@@ -14,6 +14,7 @@ from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import plugin_metrics, read_data
 from actrec_zoo.data.dataset import ClipDataset
+from actrec_zoo.data.grouping import group_by
 from actrec_zoo.data.label_map import match_classes, read_label_map, relabelled
 from actrec_zoo.data.layouts import data_name
 from actrec_zoo.data.manifest import IntArray, Manifest
@@ -183,6 +184,8 @@ def evaluate(
             **evaluated.mapping,
         }
         videos = Videos.of(manifest, chosen_videos)
+        for evaluator in gathered.values():
+            evaluator.fail_where_not_finite(videos.names)
         predictions = gathered[AS_THEY_ARE].predictions(videos)
         if spool and scores:
             spool.write(Path(scores), videos, predictions.errors, about)
@@ -240,6 +243,7 @@ def _evaluated(
     manifest = probed(manifest, classifier.input, track)
     files = _splits_folder(splits, home) if splits or split != "all" else None
     manifest, videos = part_of(manifest, split, files, allow_leak=splits is None)  # a leak of the run's own is known
+    manifest = group_by(manifest)  # for the intervals: split files do not always name the sources
     manifest, videos, left_out = relabelled(manifest, videos, known, matched)
     if table is None:
         return _Evaluated(manifest, videos, {})

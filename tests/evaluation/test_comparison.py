@@ -48,7 +48,8 @@ def test_classes_and_videos_that_changed(tmp_path: Path) -> None:
         ("v6", None, "b", True),
     ]
     assert found["mcnemar"]["only_a"] == found["mcnemar"]["only_b"] == 2 and found["mcnemar"]["p"] == 1
-    assert found["warnings"] == [] and found["protocol"] == {}
+    unread = "/eval.json: 1 of 7 videos could not be read, and count as wrong"
+    assert found["warnings"] == [f"{a}{unread}", f"{b}{unread}"] and found["protocol"] == {}
 
 
 def test_neither_the_order_of_videos_nor_that_of_classes_matters(tmp_path: Path) -> None:
@@ -101,6 +102,14 @@ def test_other_classes_of_videos_are_named(tmp_path: Path) -> None:
     b = write_evaluation(tmp_path / "b", "abba", "aabb")
     with pytest.raises(DataError, match=r"other classes for 2 videos \(v1, v3\): 'a' in one and 'b' in the other"):
         compare_evaluations(a, b)
+
+
+def test_videos_that_a_run_has_seen_are_told(tmp_path: Path) -> None:
+    a = write_evaluation(tmp_path / "a", "aabb", "aabb", seen=0)
+    b = write_evaluation(tmp_path / "b", "aabb", "aaba", seen=3)
+    found = compare_evaluations(a, b)
+    assert found["warnings"] == [f"{b / 'eval.json'}: its run trained on 3 of 4 videos, or chose its epoch by them"]
+    assert found["top5"]["interval"] is None, "top-5 of two classes"
 
 
 def test_an_evaluation_is_not_compared_with_itself(tmp_path: Path) -> None:

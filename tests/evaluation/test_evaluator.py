@@ -47,7 +47,7 @@ def test_a_clip_that_comes_twice_counts_once() -> None:
 
 
 @pytest.mark.parametrize("fail_first", [True, False])
-def test_a_failed_video_is_one_wrong_video_and_no_clip(fail_first: bool) -> None:
+def test_a_failed_video_is_one_wrong_video_and_one_wrong_clip(fail_first: bool) -> None:
     target = evaluator([0, 1])
     add(target, 10, 0, [1.0, 0.0, 0.0], 0)
     failure = Failure(11, "b/clip", "cannot decode b/clip")
@@ -58,7 +58,7 @@ def test_a_failed_video_is_one_wrong_video_and_no_clip(fail_first: bool) -> None
     report = target.compute()
     assert (report.n_expected, report.n_used, report.n_failed) == (2, 1, 1)
     assert report.failures == [{"path": "b/clip", "error": "cannot decode b/clip"}]
-    assert report.clip.n == 1 and report.clip.top1 == 1.0
+    assert report.clip.n == 2 and report.clip.top1 == 0.5 and report.clip.loss == pytest.approx(report.video.loss)
     assert report.video.n == 2 and report.video.top1 == 0.5
     assert report.confusion == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
     assert report.per_class[1] == {"label": "b", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
@@ -68,7 +68,30 @@ def test_nothing_readable() -> None:
     target = evaluator([0])
     target.fail(Failure(10, "a/x", "broken"))
     report = target.compute()
-    assert report.clip.n == 0 and report.video.top1 == 0.0 and report.video.loss is None
+    assert (report.clip.n, report.clip.top1, report.clip.loss) == (1, 0.0, None)
+    assert report.video.top1 == 0.0 and report.video.loss is None
+
+
+def test_a_video_without_numbers_fails() -> None:
+    target = evaluator([0, 2, 2])
+    add(target, 10, 0, [1.0, 0.0, 0.0], 0)
+    add(target, 11, 0, [0.0, float("nan"), 0.0], 2)
+    add(target, 12, 0, [0.0, 0.0, float("inf")], 2)
+    target.fail_where_not_finite(["a/x", "c/y", "c/z"])
+    report = target.compute()
+    assert (report.n_used, report.n_failed, report.video.top1) == (1, 2, pytest.approx(1 / 3))
+    assert [failure["path"] for failure in report.failures] == ["c/y", "c/z"]
+    assert "NaN or infinite" in report.failures[0]["error"] and "--precision" in report.failures[0]["error"]
+    assert report.video.loss is not None and np.isfinite(report.video.loss)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_the_order_of_failures_does_not_matter(order: tuple[int, ...]) -> None:
+    target = evaluator([0, 1])
+    failures = [Failure(11, "b/x", "frame 3"), Failure(10, "a/x", "broken"), Failure(11, "b/x", "frame 4")]
+    for place in order:
+        target.fail(failures[place])
+    assert target.compute().failures == [{"path": "a/x", "error": "broken"}, {"path": "b/x", "error": "frame 3"}]
 
 
 def test_the_order_of_clips_does_not_matter() -> None:

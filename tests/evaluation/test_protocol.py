@@ -35,6 +35,8 @@ def test_the_report_takes_consecutive_frames_and_quotes_clips() -> None:
     assert (sampler.mode, sampler.frames, sampler.stride, sampler.fps) == ("blocks", 4, 1, None)
     described = Protocol.of("report").describe(SPEC, 3)
     assert described["headline"] == "clip" and described["stride"] == 1 and described["top5"] == "top-3 of 3 classes"
+    shifted = InputSpec(frames=4, size=32, sampling="uniform", views=2)
+    assert Protocol.of("report").describe(shifted, 3)["views"] == 1, "a block is shown once"
 
 
 def test_views_keep_the_stride_and_say_how_many_there_are() -> None:
@@ -44,6 +46,14 @@ def test_views_keep_the_stride_and_say_how_many_there_are() -> None:
     assert described["name"] == "10x3 views" and described["headline"] == "video"
     assert (described["sampling"], described["views"], described["crops"]) == ("spread", 10, 3)
     assert described["stride"] == 2 and described["top5"] == "top-5 of 400 classes"
+
+
+@pytest.mark.parametrize("resize", [None, (32, 32)])
+def test_crops_that_would_be_the_same_are_refused(resize: tuple[int, int] | None) -> None:
+    spec = InputSpec(frames=4, size=32, resize=resize)
+    with pytest.raises(ConfigError, match=r"--views 5x3: .* its crops are all the same: give --views 5x1"):
+        Protocol.of(views="5x3").transform(spec)
+    assert Protocol.of(views="5x1").transform(spec).crops == 1
 
 
 def test_segments_stay_segments() -> None:

@@ -53,7 +53,8 @@ def _figures(found: Mapping[str, Any]) -> str:
     ]
     drawn = found["intervals"]
     level = f"{100 * drawn['level']:g} % interval"
-    told = f"video level, {found['n']} videos; intervals over {drawn['n_units']} {drawn['units']}"
+    top5 = found["a"]["protocol"].get("top5", "top-5")
+    told = f"video level, {found['n']} videos; {top5}; intervals over {drawn['n_units']} {drawn['units']}"
     return f"{format_table(('figure', '>A', '>B', '>B - A', level), rows)}\n{told}"
 
 

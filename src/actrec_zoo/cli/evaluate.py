@@ -62,6 +62,8 @@ def command(model: str | None, from_scores: str | None, no_report: bool, as_json
         click.echo(json.dumps(result, indent=2))
     else:
         _print_tables(result)
+    if from_scores is None and options["weights"] != "auto" and options["out"] is None:
+        click.echo("nothing was written: --out DIR keeps eval.json and the report", err=True)
 
 
 def _refuse_others(context: click.Context) -> None:
@@ -139,7 +141,9 @@ def _print_cautions(console: Console, result: dict[str, Any]) -> None:
 
 def _lines_below(result: dict[str, Any]) -> Iterator[str]:
     """What the table of the levels leaves open: its marks, figures over classes, coverage, confusions."""
-    drawn = result["intervals"]
+    from actrec_zoo.evaluation.metrics import TOP_K
+
+    drawn, protocol = result["intervals"], result["protocol"]
     units = f"{drawn['n_units']} {drawn['units']}"
     brackets = f"[ ]: {100 * drawn['level']:g} % intervals over {units}"
     if drawn["video"]["top1"] is None:
@@ -149,6 +153,8 @@ def _lines_below(result: dict[str, Any]) -> Iterator[str]:
         f"{name} {_figure(result[key], drawn['video'][key])}"
         for name, key in (("mean-class accuracy", "mean_class_accuracy"), ("macro F1", "macro_f1"))
     )
+    if len(result["labels"]) <= TOP_K:
+        yield f"{protocol['top5']}: right for every video that could be read"
     present = sum(row["support"] > 0 for row in result["per_class"])
     without = "" if present == len(result["labels"]) else f", over the {present} of {len(result['labels'])} with videos"
     precision, error = _figure(result["mean_average_precision"]), _figure(result["calibration"]["ece"])

@@ -14,7 +14,6 @@ from actrec_zoo.errors import DataError, did_you_mean
 LEFT_OUT = ""
 """What a map says of a class of the data that is not evaluated."""
 
-_SHOWN = 20
 _WAY_ON = (
     'Say which is which with --map-labels FILE, a TOML file with a table [labels] of lines "of the data" = "of the '
     'model"; with an empty table, classes of one name are the same, and some of the model may have no video'
@@ -119,11 +118,11 @@ def _require_equal(manifest: Manifest, known: Sequence[str]) -> None:
     if lacking:
         said.append(f"The model knows {_listed(lacking)} without a video in {manifest.root}.")
     if said:
-        raise DataError(" ".join((*said, _WAY_ON)))
+        narrower = ". --classes FILE keeps the classes that it lists" if unknown and not lacking else ""
+        raise DataError(" ".join((*said, _WAY_ON)) + narrower)
 
 
 def _listed(names: Sequence[str]) -> str:
     """How many classes, and which."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     count = "1 class" if len(names) == 1 else f"{len(names)} classes"
-    return f"{count} ({', '.join(names[:_SHOWN])}{more})"
+    return f"{count} ({', '.join(names)})"

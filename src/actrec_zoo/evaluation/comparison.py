@@ -53,7 +53,7 @@ def compare_evaluations(a: str | Path, b: str | Path) -> dict[str, Any]:
         "warnings": list(_warnings(first, second, places)),
         "intervals": units_of(sources.videos),
         "top1": _compared(*right, clusters),
-        "top5": _compared(*in_top5, clusters),
+        "top5": _compared(*in_top5, clusters, open_to_chance=len(first.videos.labels) > TOP_K),
         "mcnemar": mcnemar(*right),
         "per_class": _per_class(first, *right),
         "changed": _changed(first, second, places, *right),
@@ -129,6 +129,11 @@ def _warnings(first: Evaluation, second: Evaluation, places: IntArray) -> Iterat
     for evaluation in (first, second):
         if evaluation.protocol.get("headline") == "clip":
             yield f"{evaluation.file} quotes clip level; what is compared is video level"
+        n = len(evaluation.videos)
+        if unread := int((evaluation.predicted == len(evaluation.videos.labels)).sum()):
+            yield f"{evaluation.file}: {unread} of {n} videos could not be read, and count as wrong"
+        if seen := evaluation.protocol.get("seen"):
+            yield f"{evaluation.file}: its run trained on {seen} of {n} videos, or chose its epoch by them"
     if first.videos.labels != second.videos.labels:
         yield "the models know other classes, or in another order: top-5 may not mean the same"
     if _knows_groups(first) and _knows_groups(second) and _grouped_otherwise(first, second, places):
@@ -139,8 +144,9 @@ def _grouped_otherwise(first: Evaluation, second: Evaluation, places: IntArray) 
     return list(first.videos.groups) != list(second.videos.groups.take(places))
 
 
-def _compared(a: Hits, b: Hits, clusters: IntArray) -> dict[str, Any]:
-    interval = difference_interval(a, b, np.ones(len(a)), clusters)
+def _compared(a: Hits, b: Hits, clusters: IntArray, *, open_to_chance: bool = True) -> dict[str, Any]:
+    """Both shares and their difference; a figure that is right for whatever was read has no interval."""
+    interval = difference_interval(a, b, np.ones(len(a)), clusters) if open_to_chance else None
     return {
         "a": float(a.mean()),
         "b": float(b.mean()),

@@ -14,6 +14,9 @@ from actrec_zoo.evaluation.metrics import TOP_K, confusion, in_top_k, per_class
 from actrec_zoo.evaluation.predictions import Predictions, Videos
 
 FORMAT = 1
+_NO_NUMBERS = (
+    "the model's scores are NaN or infinite. Where --precision is bf16 or fp16, try fp32; else the weights are broken"
+)
 
 Metric = Callable[[NDArray[np.int64], NDArray[np.float64]], float | None]
 """Labels int64[N] and probabilities float64[N, K] of videos to a number, or to None where there is none."""
@@ -44,7 +47,7 @@ class EvalReport:
         labels: class names.
         n_expected: videos that were to be evaluated.
         n_used: videos that could be read.
-        n_failed: videos that could not; each counts as one wrong video and as no clip.
+        n_failed: videos that could not; each counts as one wrong video, and as one wrong clip.
         failures: path and error of those.
         clip: figures over clips.
         video: figures over videos, each the mean of the softmax of its clips.
@@ -144,8 +147,21 @@ class VideoEvaluator:
             self._sums[row] += (1, top1[i], top5[i], loss[i])
 
     def fail(self, failure: Failure) -> None:
-        """See `Evaluator.fail`."""
-        self._failures.setdefault(self._row[failure.video], failure)
+        """See `Evaluator.fail`; of several failures of a video one is kept, whichever comes first."""
+        row = self._row[failure.video]
+        known = self._failures.get(row)
+        self._failures[row] = failure if known is None else min(known, failure)
+
+    def fail_where_not_finite(self, names: Sequence[str]) -> None:
+        """Count videos as failed for which the model gave no numbers, but NaN or infinity.
+
+        Args:
+            names: of the videos, in this evaluator's order.
+        """
+        for row, video in enumerate(self._row):
+            if row not in self._failures and not np.isfinite(self._sums[row]).all():
+                self._failures[row] = Failure(video, names[row], f"{names[row]}: {_NO_NUMBERS}")
+                self._probabilities[row] = self._sums[row] = 0
 
     def scores(self) -> Scores:
         """What was gathered so far."""
@@ -166,7 +182,7 @@ class VideoEvaluator:
         probabilities = self._probabilities / np.maximum(clips, 1)[:, None]
         probabilities[clips == 0] = 0
         errors = {row: failure.error for row, failure in self._failures.items()}
-        return Predictions(videos, probabilities, clips, self._sums[:, 1:], errors)
+        return Predictions(videos, probabilities, clips, np.where(clips[:, None] > 0, self._sums[:, 1:], 0.0), errors)
 
     def compute(self) -> EvalReport:
         """See `Evaluator.compute`."""
@@ -181,8 +197,8 @@ class VideoEvaluator:
             n_expected=len(self._truth),
             n_used=int(used.sum()),
             n_failed=int((~used).sum()),
-            failures=[{"path": f.path, "error": f.error} for f in self._failures.values()],
-            clip=_level(int(clips[0]), clips[1], clips[2], clips[3], int(clips[0])),
+            failures=[{"path": f.path, "error": f.error} for _, f in sorted(self._failures.items())],
+            clip=_level(int(clips[0]) + int((~used).sum()), clips[1], clips[2], clips[3], int(clips[0])),
             video=self._video_level(probabilities, truth),
             per_class=per_class(self._truth, predicted, self._labels),
             confusion=confusion(self._truth, predicted, len(self._labels)),

@@ -132,5 +132,7 @@ def _over_all_processes(own: Scores) -> Scores:
     probabilities, sums = (
         distributed.total(torch.from_numpy(values)).numpy() for values in (own.probabilities, own.sums)
     )
-    failures = distributed.collect(dict(own.failures))
-    return Scores(probabilities, sums, {row: failure for part in failures for row, failure in part.items()})
+    failures: dict[int, Failure] = {}
+    for part in distributed.collect(dict(own.failures)):
+        failures |= {row: min(failure, failures.get(row, failure)) for row, failure in part.items()}
+    return Scores(probabilities, sums, failures)

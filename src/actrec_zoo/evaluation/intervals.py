@@ -129,8 +129,10 @@ def intervals_of(predictions: Predictions) -> dict[str, Any]:
         predictions: of a model.
     """
     clusters = predictions.videos.clusters
-    by_clip = _ratio_intervals(predictions.clip_sums[:, :2], predictions.clips, clusters)
+    by_clip = _ratio_intervals(predictions.clip_sums[:, :2], predictions.counted_clips, clusters)
     by_video = bootstrap_intervals(_video_counts(predictions), clusters, _video_figures)
+    if len(predictions.labels) <= TOP_K:  # the true class is always among so few: nothing to be unsure of
+        by_clip, by_video = ([top1, None, *others] for top1, _, *others in (by_clip, by_video))
     return {
         **units_of(predictions.videos),
         "clip": _named(("top1", "top5"), by_clip),

@@ -70,7 +70,8 @@ class Predictions:
         videos: the videos, N.
         probabilities: mean of the softmax of a video's clips, float64[N, K]; zeros where it could not be read.
         clips: that were read, int64[N]; 0 for a video that could not be.
-        clip_sums: float64[N, 3], over the clips of each video: top-1 hits, top-5 hits, cross-entropy.
+        clip_sums: float64[N, 3], over the clips of each video: top-1 hits, top-5 hits, cross-entropy; zeros where it
+            could not be read.
         errors: why a video could not be read, by its place.
     """
 
@@ -94,6 +95,11 @@ class Predictions:
     def used(self) -> NDArray[np.bool_]:
         """Whether a video could be read, bool[N]."""
         return self.clips > 0
+
+    @property
+    def counted_clips(self) -> IntArray:
+        """What the clips of each video count as, int64[N]: a video that could not be read is one wrong clip."""
+        return np.maximum(self.clips, 1)
 
     @cached_property
     def predicted(self) -> IntArray:

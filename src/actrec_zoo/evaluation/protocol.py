@@ -75,7 +75,16 @@ class Protocol:
                 return ClipSampler.for_evaluation(spec)
 
     def transform(self, spec: InputSpec) -> ClipTransform:
-        """How frames become squares of an input."""
+        """How frames become squares of an input.
+
+        Raises:
+            ConfigError: several crops of one frame would be the same.
+        """
+        if self.crops > 1 and spec.resize in (None, (spec.size, spec.size)):
+            raise ConfigError(
+                f"--views {self.clips}x{self.crops}: the model's input shrinks each frame to the square of {spec.size} "
+                f"pixels itself, so that its crops are all the same: give --views {self.clips}x1"
+            )
         return ClipTransform(spec, crops=self.crops)
 
     def describe(self, spec: InputSpec, classes: int) -> dict[str, Any]:
@@ -86,8 +95,7 @@ class Protocol:
             classes: that the model knows.
         """
         sampler = self.sampler(spec)
-        views = sampler.views if sampler.mode in ("uniform", "spread") else spec.views
-        used = replace(spec, stride=sampler.stride, fps=sampler.fps, views=views)
+        used = replace(spec, stride=sampler.stride, fps=sampler.fps, views=sampler.views)
         return {
             "name": f"{self.clips}x{self.crops} views" if self.name == "views" else self.name,
             "headline": self.headline,

@@ -57,7 +57,7 @@ def top1_lost(before: Predictions, after: Predictions, level: LevelName) -> tupl
         level: whose accuracy it is.
     """
     kept, had = _hits(after, level), _hits(before, level)
-    counted = before.clips if level == "clip" else np.ones(len(before.videos))
+    counted = before.counted_clips if level == "clip" else np.ones(len(before.videos))
     lost = float((had - kept).sum() / max(1, counted.sum()))
     return lost, difference_interval(kept, had, counted, before.videos.clusters)
 
@@ -65,5 +65,5 @@ def top1_lost(before: Predictions, after: Predictions, level: LevelName) -> tupl
 def _hits(predictions: Predictions, level: LevelName) -> NDArray[np.float64]:
     """Clips of each video, or videos, whose highest score is on the true class, float64[N]."""
     if level == "clip":
-        return np.where(predictions.used, predictions.clip_sums[:, 0], 0.0)
+        return predictions.clip_sums[:, 0]
     return np.where(predictions.predicted == predictions.truth, 1.0, 0.0)
