@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -118,6 +119,17 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(10):
             write_frames(root / label / f"clip{number}", moving_square(12, step=step, start=3 * number))
     return root
+
+
+@pytest.fixture
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchvision has no copy of any weights, and every connection is refused at once."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for variable in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # an earlier request's, which knows other proxies
 
 
 @pytest.fixture(scope="session")

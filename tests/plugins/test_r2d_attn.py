@@ -111,12 +111,8 @@ def test_options_that_do_not_fit(options: dict[str, Any], complaint: str) -> Non
         meta(**options)
 
 
-def test_download_that_is_impossible_names_the_ways_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    for variable in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
+@pytest.mark.usefixtures("no_network")
+def test_download_that_is_impossible_names_the_ways_on() -> None:
     for name in ("squeezenet_attn", "mobilenet_attn", "r2d18_attn"):
         url = next(iter(actrec_zoo.get_spec(name).weights.values())).url
         with pytest.raises(WeightsError) as caught:
