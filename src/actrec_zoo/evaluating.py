@@ -30,7 +30,7 @@ from actrec_zoo.evaluation.pictures import remove_pictures, write_pictures
 from actrec_zoo.evaluation.predictions import PREDICTIONS_FILE, Predictions, Videos
 from actrec_zoo.evaluation.protocol import Protocol
 from actrec_zoo.evaluation.robustness import accuracy_lost
-from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool
+from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool, require_score_file
 from actrec_zoo.files import require_folder, write_json
 from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
@@ -143,6 +143,8 @@ def evaluate(
     with distributed.losses_named():
         chosen = Protocol.of(protocol, views)
         corruptions = corruptions_named([corrupt] if isinstance(corrupt, str) else corrupt)
+        if scores:
+            distributed.from_first(lambda: require_score_file(Path(scores)))
         target = distributed.together(lambda: resolve_device(device))
         number_format = distributed.together(lambda: resolve_precision(precision, target))
         subject = distributed.first_before_others(lambda: _subject(model, weights, out))
@@ -187,11 +189,12 @@ def evaluate(
         for evaluator in gathered.values():
             evaluator.fail_where_not_finite(videos.names)
         predictions = gathered[AS_THEY_ARE].predictions(videos)
-        if spool and scores:
-            spool.write(Path(scores), videos, predictions.errors, about)
         pictures = _Pictures(home, Footage(manifest, chosen_videos)) if report else None
         lost = accuracy_lost(corruptions, gathered, videos, chosen.headline)
-        return _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder, pictures, lost)
+        result = _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder, pictures, lost)
+        if spool and scores:
+            spool.write(Path(scores), videos, predictions.errors, about)
+        return result
 
 
 def evaluate_scores(scores: str | Path, *, out: str | Path | None = None, report: bool = True) -> dict[str, Any]:

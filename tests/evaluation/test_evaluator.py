@@ -125,6 +125,13 @@ def test_top_k_ranks_equal_scores_as_argmax_does() -> None:
     assert in_top_k(scores, labels, 5).all()
 
 
+def test_what_is_no_number_is_never_a_hit() -> None:
+    scores = np.array([[np.nan, np.nan, np.nan], [np.nan, 2.0, 1.0], [np.nan, 2.0, 1.0]])
+    labels = np.array([0, 0, 1])
+    assert in_top_k(scores, labels, 1).tolist() == [False, False, False]
+    assert in_top_k(scores, labels, 5).tolist() == [False, False, True]
+
+
 def test_per_class_figures_and_confusion() -> None:
     true, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 3])
     rows = per_class(true, predicted, LABELS)

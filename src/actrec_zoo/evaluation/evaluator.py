@@ -127,7 +127,7 @@ class VideoEvaluator:
         self._truth = truth
         self._metrics = dict(metrics or {})
         self._row = {video: row for row, video in enumerate(videos.tolist())}
-        self._seen: set[tuple[int, int]] = set()
+        self._seen = [0] * len(videos)  # a bit for each view
         self._failures: dict[int, Failure] = {}
         self._probabilities = np.zeros((len(videos), len(labels)), dtype=np.float64)
         self._sums = np.zeros((len(videos), 4), dtype=np.float64)  # clips, top-1 hits, top-5 hits, loss
@@ -138,11 +138,11 @@ class VideoEvaluator:
         truth = labels.cpu().numpy()
         loss = -np.take_along_axis(log_probabilities, truth[:, None], axis=1)[:, 0]
         top1, top5 = in_top_k(log_probabilities, truth, 1), in_top_k(log_probabilities, truth, TOP_K)
-        for i, key in enumerate(zip(video_ids.tolist(), view_ids.tolist(), strict=True)):
-            if key in self._seen:
+        for i, (video, view) in enumerate(zip(video_ids.tolist(), view_ids.tolist(), strict=True)):
+            row = self._row[video]
+            if self._seen[row] >> view & 1:
                 continue
-            self._seen.add(key)
-            row = self._row[key[0]]
+            self._seen[row] |= 1 << view
             self._probabilities[row] += np.exp(log_probabilities[i])
             self._sums[row] += (1, top1[i], top5[i], loss[i])
 
@@ -177,18 +177,15 @@ class VideoEvaluator:
         Args:
             videos: those of this evaluator, in its order.
         """
-        failed = np.isin(np.arange(len(videos)), list(self._failures))
-        clips = np.where(failed, 0, self._sums[:, 0]).astype(np.int64)
-        probabilities = self._probabilities / np.maximum(clips, 1)[:, None]
-        probabilities[clips == 0] = 0
+        clips, probabilities = self._by_video()
         errors = {row: failure.error for row, failure in self._failures.items()}
         return Predictions(videos, probabilities, clips, np.where(clips[:, None] > 0, self._sums[:, 1:], 0.0), errors)
 
     def compute(self) -> EvalReport:
         """See `Evaluator.compute`."""
-        used = np.array([r not in self._failures and self._sums[r, 0] > 0 for r in range(len(self._truth))], dtype=bool)
-        probabilities = self._probabilities[used] / np.maximum(self._sums[used, :1], 1)
-        truth = self._truth[used]
+        clips_read, probabilities = self._by_video()
+        used = clips_read > 0
+        probabilities, truth = probabilities[used], self._truth[used]
         predicted = np.full(len(self._truth), len(self._labels), dtype=np.int64)
         predicted[used] = probabilities.argmax(axis=1)
         clips = self._sums[used].sum(axis=0)
@@ -204,6 +201,14 @@ class VideoEvaluator:
             confusion=confusion(self._truth, predicted, len(self._labels)),
             metrics=self._further(truth, probabilities),
         )
+
+    def _by_video(self) -> tuple[IntArray, NDArray[np.float64]]:
+        """Clips that were read, int64[N], and their mean probabilities, float64[N, K], of each video."""
+        failed = np.isin(np.arange(len(self._truth)), list(self._failures))
+        clips = np.where(failed, 0, self._sums[:, 0]).astype(np.int64)
+        probabilities = self._probabilities / np.maximum(clips, 1)[:, None]
+        probabilities[clips == 0] = 0
+        return clips, probabilities
 
     def _further(self, truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[str, float]:
         values = {name: metric(truth, probabilities) for name, metric in self._metrics.items()}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-if TYPE_CHECKING:
-    pass
 
 TOP_K = 5
 MOST_CONFUSED = 20
@@ -19,18 +16,21 @@ MOST_CONFUSED = 20
 def in_top_k(scores: NDArray[Any], labels: NDArray[np.int64], k: int) -> NDArray[np.bool_]:
     """Whether the true class is among the `k` highest scores, bool[N]; with fewer classes than `k`, always.
 
-    Equal scores rank by class index, as in `argmax`, so that top-1 and the confusion matrix agree.
+    Equal scores rank by class index, as in `argmax`, so that top-1 and the confusion matrix agree; a score that is
+    no number is never among them.
     """
-    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    hit: NDArray[np.bool_] = (best == labels[:, None]).any(axis=1)
+    hit: NDArray[np.bool_] = rank_of_truth(scores, labels) <= min(k, scores.shape[1])
     return hit
 
 
 def rank_of_truth(scores: NDArray[Any], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Place of the true class among the scores of each row, from 1, int64[N]; equal scores rank by class index."""
+    """Place of the true class among the scores of each row, from 1, int64[N]; equal scores rank by class index.
+
+    Where its score is NaN, its place is after the last.
+    """
     true = np.take_along_axis(scores, labels[:, None], axis=1)
     before = (scores == true) & (np.arange(scores.shape[1]) < labels[:, None])
-    ranks: NDArray[np.int64] = 1 + (scores > true).sum(axis=1) + before.sum(axis=1)
+    ranks: NDArray[np.int64] = 1 + (~(scores <= true)).sum(axis=1) + before.sum(axis=1)
     return ranks
 
 

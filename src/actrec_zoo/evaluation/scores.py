@@ -5,28 +5,70 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import DTypeLike, NDArray
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from torch import Tensor
 
 from actrec_zoo import distributed
 from actrec_zoo.data.dataset import Batch, Failure
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.strings import PackedStrings
-from actrec_zoo.errors import RunError
+from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.evaluation.evaluator import Metric, VideoEvaluator
 from actrec_zoo.evaluation.predictions import Predictions, Videos
-from actrec_zoo.files import write_atomically
+from actrec_zoo.files import require_folder, write_atomically
 
 SUFFIX = ".npz"
 _AT_ONCE = 1 << 12
-_COLUMNS = ("video", "view", "logits", "label", "name", "group", "error", "labels", "about")
+_MOST_VIEWS = 1 << 20
+_DAMAGE = (ValueError, KeyError, IndexError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""What a file that is no .npz of ours, or was cut or changed, makes numpy and zipfile raise."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Protocol(_Strict):
+    data: str
+    split: str
+    seen: NonNegativeInt | None
+    headline: Literal["clip", "video"]
+    clip: str
+    video: str
+    top5: str
+
+
+class _About(_Strict):
+    """What eval.json says beside the figures, as far as others read it."""
+
+    model: str
+    protocol: _Protocol
+    versions: dict[str, str]
+
+
+def require_score_file(path: Path) -> None:
+    """Check early that scores can be written to a file.
+
+    Raises:
+        ConfigError: it is not named as an .npz, or is a folder.
+        RunError: its folder may not be written.
+    """
+    if path.suffix != SUFFIX:
+        raise ConfigError(f"--scores {path}: scores are written as {SUFFIX}: give {path.with_suffix(SUFFIX)}")
+    if path.is_dir():
+        raise ConfigError(f"--scores {path} is a folder: give a file")
+    require_folder(path.parent)
 
 
 class ScoreSpool:
@@ -35,20 +77,28 @@ class ScoreSpool:
     Args:
         rows: number of each video of the manifest among those that are evaluated, int64[videos of the manifest].
         classes: that the model knows, K.
+
+    Raises:
+        RunError: there is no place for temporary files.
     """
 
     def __init__(self, rows: IntArray, classes: int) -> None:
         self._rows = rows
         self._dtype = np.dtype([("video", "<i8"), ("view", "<i8"), ("logits", "<f4", (classes,))])
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the spool)
+        with _no_room_named():
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the spool)
 
     def __call__(self, batch: Batch, logits: Tensor) -> None:
-        """Keep the scores of a batch."""
+        """Keep the scores of a batch.
+
+        Raises:
+            RunError: the disk of temporary files is full.
+        """
         records = np.empty(len(batch), dtype=self._dtype)
         records["video"] = self._rows[batch.videos.numpy()]
         records["view"] = batch.views.numpy()
         records["logits"] = logits.detach().float().cpu().numpy()
-        self._file.write(records.tobytes())
+        self._keep(records.tobytes())
 
     def write(self, path: Path, videos: Videos, errors: Mapping[int, str], about: Mapping[str, Any]) -> None:
         """Write the scores of all processes, by video and view; every process has to call this, the first one writes.
@@ -62,26 +112,30 @@ class ScoreSpool:
         Raises:
             RunError: the file cannot be written.
         """
-        with tempfile.TemporaryFile() as together:
-            for records in self._of_all_processes():
-                together.write(records.tobytes())
-            self._file.close()
-            distributed.from_first(lambda: _write(path, self._mapped(together), videos, errors, about))
+        self._bring_to_first()
+        distributed.from_first(lambda: _write(path, self._mapped(), videos, errors, about))
+        self._file.close()
 
-    def _of_all_processes(self) -> Iterator[NDArray[Any]]:
-        size = self._file.tell()
-        self._file.seek(0)
-        longest = max(distributed.collect(size))
-        step = _AT_ONCE * self._dtype.itemsize
+    def _bring_to_first(self) -> None:
+        """Add the scores of the other processes to those of the first."""
+        first, step = distributed.is_first(), _AT_ONCE * self._dtype.itemsize
+        longest = max(distributed.collect(0 if first else self._file.tell()))
+        if not first:
+            self._file.seek(0)
         for _ in range(0, longest, step):
-            for part in distributed.collect(self._file.read(step)):
-                yield np.frombuffer(part, dtype=self._dtype)
+            parts = distributed.collect(b"" if first else self._file.read(step))
+            distributed.from_first(partial(self._keep, b"".join(parts)))
 
-    def _mapped(self, file: IO[bytes]) -> NDArray[Any]:
-        file.flush()
-        if not file.tell():
+    def _keep(self, records: bytes) -> None:
+        with _no_room_named():
+            self._file.write(records)
+
+    def _mapped(self) -> NDArray[Any]:
+        with _no_room_named():
+            self._file.flush()
+        if not self._file.tell():
             return np.empty(0, dtype=self._dtype)
-        return np.memmap(file, dtype=self._dtype, mode="r")
+        return np.memmap(self._file, dtype=self._dtype, mode="r")
 
 
 @dataclass(frozen=True)
@@ -107,22 +161,16 @@ class ScoreFile:
         Raises:
             RunError: the file is missing, or is not what `actrec-zoo eval --scores` writes.
         """
-        try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                columns = {name: file[name] for name in _COLUMNS if name not in ("video", "view", "logits")}
-            videos = Videos(
-                tuple(_texts(columns["labels"])),
-                _texts(columns["name"]),
-                _texts(columns["group"]),
-                columns["label"].astype(np.int64),
-            )
-            found = {row: error for row, error in enumerate(_texts(columns["error"])) if error}
-            about = json.loads(bytes(columns["about"].item()))
-        except OSError as error:
-            raise RunError(f"cannot read --from-scores {path}: {error.strerror or error}") from error
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise RunError(f"{path} is not what `actrec-zoo eval --scores` writes: {error}") from error
-        return cls(path, videos, found, about)
+        with _damage_named(path):
+            with path.open("rb") as stream:
+                if not zipfile.is_zipfile(stream):
+                    raise ValueError(f"it is no {SUFFIX}")
+            with np.load(path, allow_pickle=False) as file:
+                videos = _videos(file)
+                errors = dict(json.loads(bytes(file["errors"].item())))
+                about = json.loads(bytes(file["about"].item()))
+            _About.model_validate(about)
+            return cls(path, videos, {int(row): str(error) for row, error in errors.items()}, about)
 
     def evaluator(self, metrics: Mapping[str, Metric] | None = None) -> VideoEvaluator:
         """An evaluator that was given all of the scores.
@@ -132,15 +180,14 @@ class ScoreFile:
         """
         rows = np.arange(len(self.videos))
         evaluator = VideoEvaluator(self.videos.labels, rows, self.videos.truth, metrics)
-        for row, error in self.errors.items():
-            evaluator.fail(Failure(row, self.videos.names[row], error))
-        try:
+        with _damage_named(self.path):
+            for row, error in self.errors.items():
+                evaluator.fail(Failure(row, self.videos.names[row], error))
             for video, view, logits in self._batches():
                 scores = torch.from_numpy(logits.copy())
                 labels = torch.from_numpy(self.videos.truth[video])
                 evaluator.update(torch.from_numpy(video), torch.from_numpy(view), scores, labels)
-        except (OSError, ValueError, IndexError, KeyError, zipfile.BadZipFile) as error:
-            raise RunError(f"{self.path} is not what `actrec-zoo eval --scores` writes: {error}") from error
+        evaluator.fail_where_not_finite(self.videos.names)
         return evaluator
 
     def predictions(self, evaluator: VideoEvaluator) -> Predictions:
@@ -148,12 +195,16 @@ class ScoreFile:
         return evaluator.predictions(self.videos)
 
     def _batches(self) -> Iterator[tuple[IntArray, IntArray, NDArray[np.float32]]]:
-        with self.path.open("rb") as whole, np.load(whole, allow_pickle=False) as file:
-            video, view = file["video"], file["view"]
+        with np.load(self.path, allow_pickle=False) as file:
+            video, view = file["video"].astype(np.int64), file["view"].astype(np.int64)
+        if len(view) != len(video) or ((view < 0) | (view >= _MOST_VIEWS) | (video < 0)).any():
+            raise ValueError("its clips are not numbered")
         with zipfile.ZipFile(self.path) as archive, archive.open("logits.npy") as stream:
             if np.lib.format.read_magic(stream) != (2, 0):
                 raise ValueError("its scores were written by something else")
             (length, classes), _, dtype = np.lib.format.read_array_header_2_0(stream)
+            if dtype != np.float32:
+                raise ValueError(f"its scores are {dtype}, not float32")
             if length != len(video) or classes != len(self.videos.labels):
                 raise ValueError(f"{length} rows of {classes} scores for {len(video)} clips")
             for start in range(0, length, _AT_ONCE):
@@ -172,7 +223,7 @@ def _write(
         "label": videos.truth,
         "name": _as_bytes(videos.names),
         "group": _as_bytes(videos.groups),
-        "error": _as_bytes([errors.get(row, "") for row in range(len(videos))]),
+        "errors": np.array(json.dumps(dict(errors)).encode()),
         "labels": _as_bytes(videos.labels),
         "about": np.array(json.dumps(dict(about)).encode()),
     }
@@ -188,6 +239,43 @@ def _write(
                     stream.write(records["logits"][order[start : start + _AT_ONCE]].tobytes())
 
     write_atomically(path, write)
+
+
+def _videos(file: Mapping[str, NDArray[Any]]) -> Videos:
+    labels, names, groups = (_texts(file[column]) for column in ("labels", "name", "group"))
+    truth = file["label"].astype(np.int64)
+    if not len(names) == len(groups) == len(truth):
+        raise ValueError(f"{len(names)} names, {len(groups)} groups and {len(truth)} classes of videos")
+    if ((truth < 0) | (truth >= len(labels))).any():
+        raise ValueError(f"it has videos of other classes than its {len(labels)}")
+    return Videos(tuple(labels), names, groups, truth)
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """Within, a file that is not one of scores is an error that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot read --from-scores {path}: {error.strerror or error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("about", *first["loc"])))
+        raise RunError(f"{path} is not what `actrec-zoo eval --scores` writes ({where}: {first['msg']})") from error
+    except _DAMAGE as error:
+        raise RunError(f"{path} is not what `actrec-zoo eval --scores` writes: {error}") from error
+
+
+@contextmanager
+def _no_room_named() -> Iterator[None]:
+    """Within, what is wrong with the folder of temporary files is an error that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"cannot keep the scores in {tempfile.gettempdir()} until all are there ({error.strerror or error}): free "
+            "some space, or name another folder by the environment variable TMPDIR"
+        ) from error
 
 
 def _write_header(stream: IO[bytes], shape: tuple[int, ...], dtype: DTypeLike) -> None:
