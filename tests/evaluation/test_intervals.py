@@ -98,12 +98,17 @@ def test_figures_are_inside_their_intervals() -> None:
     for name, figure in figures.items():
         low, high = found["video"][name]
         assert low < figure < high and high - low < 0.2, name
-    assert found["clip"]["top1"][1] > found["video"]["top1"][1], "videos that were not read have no clips"
+    assert found["clip"]["top1"] == found["video"]["top1"], "each has one clip, also where it was not read"
 
 
-def test_unread_videos_are_not_in_the_top_five_of_a_few_classes() -> None:
-    predictions = predictions_of(np.full((20, 2), 0.5), [0] * 20, unread=range(10))
+def test_unread_videos_are_not_in_the_top_five() -> None:
+    predictions = predictions_of(np.full((20, 6), 1 / 6), [0] * 20, unread=range(10))
     assert intervals_of(predictions)["video"]["top5"][1] < 0.9
+
+
+def test_the_top_five_of_five_classes_have_no_interval() -> None:
+    found = intervals_of(predictions_of(np.full((20, 5), 0.2), [0] * 20, unread=range(10)))
+    assert found["video"]["top5"] is None and found["clip"]["top5"] is None and found["video"]["top1"] is not None
 
 
 def test_where_all_agree_the_interval_is_that_of_clopper_and_pearson() -> None:
@@ -115,7 +120,7 @@ def test_where_all_agree_the_interval_is_that_of_clopper_and_pearson() -> None:
     half = np.tile([0.0, 1.0], 20)
     assert ratio_interval(half, ones, clusters) == pytest.approx((exact.low / 2, 1 - exact.low / 2))
     assert difference_interval(half, half, ones, clusters) == pytest.approx((exact.low - 1, 1 - exact.low))
-    perfect = intervals_of(predictions_of(np.eye(4)[np.arange(40) % 4], np.arange(40) % 4))["video"]
+    perfect = intervals_of(predictions_of(np.eye(8)[np.arange(40) % 8], np.arange(40) % 8))["video"]
     assert all(interval == pytest.approx([0.025 ** (1 / 40), 1]) for interval in perfect.values())
 
 

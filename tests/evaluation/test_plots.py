@@ -45,6 +45,12 @@ def test_the_same_figures_are_the_same_bytes(tmp_path: Path) -> None:
         assert path.read_bytes() == (second / path.name).read_bytes(), path.name
 
 
+def test_no_place_is_sought_for_a_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where that takes a second, as on a busy machine, matplotlib warns, and a warning may be an error."""
+    monkeypatch.delattr("matplotlib.legend.Legend._find_best_position")
+    drawn(tmp_path, ("x", "y"))
+
+
 def test_hundreds_of_classes_make_no_giant_pictures(tmp_path: Path) -> None:
     drawn(tmp_path, tuple(f"class {n}" for n in range(300)), videos=900)
     for path in tmp_path.glob("*.png"):

@@ -77,11 +77,12 @@ def remove_plots(folder: Path) -> None:
 def _history(history: Sequence[Any]) -> Figure:
     figure = _figure(9, 3.5)
     epochs = [record.epoch for record in history]
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "top1"), strict=True):
+    corners = {"loss": "upper right", "top1": "lower right"}  # which curves leave free, as a rule
+    for axes, (name, corner) in zip(figure.subplots(1, 2), corners.items(), strict=True):
         for part in ("train", "val"):
             axes.plot(epochs, [getattr(record, f"{part}_{name}") for record in history], marker=".", label=part)
         axes.set(xlabel="epoch", ylabel=name)
-        axes.legend()
+        axes.legend(loc=corner)
     return figure
 
 
@@ -150,7 +151,7 @@ def _calibration(calibration: Mapping[str, Any]) -> Figure:
     axes.plot([0, 1], [0, 1], linestyle="--", color="tab:gray", label="calibrated")
     axes.plot([row["confidence"] for row in bins], [row["accuracy"] for row in bins], marker="o", label="model")
     axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    axes.legend()
+    axes.legend(loc="upper left")
     return figure
 
 
