@@ -36,7 +36,7 @@ from actrec_zoo.hub.package import EVAL_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import load_to_answer, locate
 from actrec_zoo.memory import shortages_named
-from actrec_zoo.precision import resolve_precision
+from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.preparation import EvalSplit, part_of, probed, require_same_clips
 from actrec_zoo.training.checkpoint import HISTORY, read_history
 from actrec_zoo.training.run import count_seen
@@ -172,25 +172,13 @@ def evaluate(
                 track=track,
             )
         classifier.to(was_on)
-        home = subject.home
-        about = {
-            "model": classifier.id,
-            "protocol": {
-                "data": data_name(data),
-                "split": split,
-                "seen": home and distributed.from_first(lambda: count_seen(home, manifest, chosen_videos)),
-                "precision": number_format,
-                **chosen.describe(classifier.input, len(classifier.labels)),
-            },
-            "versions": library_versions(),
-            **evaluated.mapping,
-        }
+        about = _about(subject, evaluated, chosen, {"data": data_name(data), "split": split}, number_format)
         videos = Videos.of(manifest, chosen_videos)
         for evaluator in gathered.values():
             evaluator.fail_where_not_finite(videos.names)
         predictions = gathered[AS_THEY_ARE].predictions(videos)
-        pictures = _Pictures(home, Footage(manifest, chosen_videos)) if report else None
-        lost = accuracy_lost(corruptions, gathered, videos, chosen.headline)
+        pictures = _Pictures(subject.home, Footage(manifest, chosen_videos)) if report else None
+        lost = accuracy_lost(corruptions, gathered, predictions, chosen.headline)
         result = _finished(gathered[AS_THEY_ARE], predictions, about, subject.folder, pictures, lost)
         if spool and scores:
             spool.write(Path(scores), videos, predictions.errors, about)
@@ -212,7 +200,8 @@ def evaluate_scores(scores: str | Path, *, out: str | Path | None = None, report
     folder = Path(out) if out else file.path.with_suffix("")
     require_folder(folder)
     evaluator = file.evaluator(plugin_metrics())
-    return _finished(evaluator, file.predictions(evaluator), file.about, folder, _Pictures(folder) if report else None)
+    predictions = evaluator.predictions(file.videos)
+    return _finished(evaluator, predictions, file.about, folder, _Pictures(folder) if report else None)
 
 
 def _subject(model: str | Path | VideoClassifier, weights: str, out: str | Path | None) -> _Subject:
@@ -252,6 +241,21 @@ def _evaluated(
         return _Evaluated(manifest, videos, {})
     used = {name: target for name, target in matched.items() if name not in left_out}
     return _Evaluated(manifest, videos, {"label_map": used, "left_out": left_out})
+
+
+def _about(
+    subject: _Subject, evaluated: _Evaluated, protocol: Protocol, asked: Mapping[str, str], precision: Precision
+) -> dict[str, Any]:
+    """What was evaluated, and how; every process has to call this."""
+    model, home = subject.classifier, subject.home
+    seen = home and distributed.from_first(lambda: count_seen(home, evaluated.manifest, evaluated.videos))
+    how = protocol.describe(model.input, len(model.labels))
+    return {
+        "model": model.id,
+        "protocol": {**asked, "seen": seen, "precision": precision, **how},
+        "versions": library_versions(),
+        **evaluated.mapping,
+    }
 
 
 def _finished(

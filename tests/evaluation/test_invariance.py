@@ -17,7 +17,7 @@ from tests.training.test_trainer import broken_copy
 VARIANTS: list[Any] = [
     (),
     pytest.param(("--protocol", "report"), marks=pytest.mark.slow),
-    pytest.param(("--views", "3x3"), marks=pytest.mark.slow),
+    pytest.param(("--views", "3x1"), marks=pytest.mark.slow),
 ]
 
 

@@ -12,11 +12,10 @@ import pytest
 import torch
 
 import actrec_zoo
-from actrec_zoo.data.dataset import Failure
+from actrec_zoo.data.dataset import ClipDataset, Failure
 from actrec_zoo.data.strings import PackedStrings
 from actrec_zoo.evaluation.corruption import Corruption
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
-from actrec_zoo.evaluation.inference import AS_THEY_ARE
 from actrec_zoo.evaluation.predictions import Videos
 from actrec_zoo.evaluation.protocol import LevelName
 from actrec_zoo.evaluation.robustness import accuracy_lost
@@ -51,11 +50,9 @@ def test_what_is_lost_of_the_headline_by_hand(level: LevelName, lost: float) -> 
 
     Four sources are too few for an interval.
     """
-    gathered = {
-        AS_THEY_ARE: evaluator([[True, True, True], [True], [False], [True, True, False]]),
-        "blur:3": evaluator([[False, False, True], [False], [False], [True, False, True]]),
-    }
-    (row,) = accuracy_lost([Corruption("blur", 3)], gathered, VIDEOS, level)
+    before = evaluator([[True, True, True], [True], [False], [True, True, False]]).predictions(VIDEOS)
+    gathered = {"blur:3": evaluator([[False, False, True], [False], [False], [True, False, True]])}
+    (row,) = accuracy_lost([Corruption("blur", 3)], gathered, before, level)
     assert (row["name"], row["severity"]) == ("blur", 3) and row["description"].startswith("gaussian blur")
     assert (row["clip"]["n"], row["clip"]["top1"]) == (9, pytest.approx(3 / 9))
     assert (row["video"]["n"], row["video"]["top1"]) == (5, pytest.approx(1 / 5))
@@ -68,7 +65,7 @@ def test_where_nothing_can_be_read_nothing_is_lost() -> None:
     for video in range(4):
         nothing.fail(Failure(video, str(video), "cannot decode"))
     for level in ("clip", "video"):
-        (row,) = accuracy_lost([Corruption("freeze")], {AS_THEY_ARE: nothing, "freeze": nothing}, VIDEOS, level)
+        (row,) = accuracy_lost([Corruption("freeze")], {"freeze": nothing}, nothing.predictions(VIDEOS), level)
         assert row["lost_top1"] == 0.0
         assert row["lost_top1_interval"] is None
 
@@ -81,8 +78,9 @@ def test_the_interval_of_a_loss_is_of_the_paired_difference() -> None:
     ids, truth = torch.arange(40), torch.zeros(40, dtype=torch.int64)
     right.update(ids, truth, torch.tensor([[1.0, 0.0]]).expand(40, 2), truth)
     wrong.update(ids, truth, torch.tensor([[0.0, 1.0]]).expand(40, 2), truth)
-    gathered = {AS_THEY_ARE: right, "reverse": wrong, "freeze": right}
-    worse, same = accuracy_lost([Corruption("reverse"), Corruption("freeze")], gathered, videos, "video")
+    gathered = {"reverse": wrong, "freeze": right}
+    corruptions = [Corruption("reverse"), Corruption("freeze")]
+    worse, same = accuracy_lost(corruptions, gathered, right.predictions(videos), "video")
     unlike = 1 - 0.025 ** (1 / 40)
     assert worse["lost_top1"] == 1 and worse["lost_top1_interval"] == pytest.approx((1 - 2 * unlike, 1))
     assert same["lost_top1"] == 0 and same["lost_top1_interval"] == pytest.approx((-unlike, unlike))
@@ -116,13 +114,24 @@ def test_a_model_of_motion_is_wrong_of_reversed_videos(
     assert table == ["reverse", "freeze", "jpeg:1"], "worst first"
 
 
-def test_clips_are_decoded_once_for_all_and_figures_stay_as_they_were(motions: Path, squares: Path) -> None:
+def test_clips_are_decoded_once_for_all_and_figures_stay_as_they_were(
+    motions: Path, squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings: dict[str, Any] = {"split": "all", "workers": 0, "device": "cpu"}
     model = actrec_zoo.load(motions, device="cpu")
     plain = actrec_zoo.evaluate(model, squares, **settings)
     assert "corruptions" not in plain
-    both = actrec_zoo.evaluate(model, squares, corrupt="slow", **settings)
-    (slow,) = both.pop("corruptions")
+    decoded: list[tuple[int, int]] = []
+    read = ClipDataset._read
+
+    def noted(clips: ClipDataset, video: int, run: int, key: tuple[int, int, int]) -> torch.Tensor:
+        decoded.append((video, run))
+        return read(clips, video, run, key)
+
+    monkeypatch.setattr(ClipDataset, "_read", noted)
+    both = actrec_zoo.evaluate(model, squares, corrupt=["slow", "shuffle"], **settings)
+    assert len(decoded) == len(set(decoded)) == plain["clip"]["n"]
+    slow, _ = both.pop("corruptions")
     assert both == plain and slow["clip"]["n"] == plain["clip"]["n"]
 
 

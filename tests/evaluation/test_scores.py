@@ -50,7 +50,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     file = ScoreFile.open(spooled(tmp_path / "scores.npz", logits, {2: "cannot decode"}))
     assert file.about == ABOUT and file.errors == {2: "cannot decode"}
     assert list(file.videos.names) == ["a/é", "b/2", "c/\udcff"] and list(file.videos.groups) == ["g", "", "g"]
-    found = file.predictions(file.evaluator())
+    found = file.evaluator().predictions(file.videos)
     expected = logits.double().softmax(1)
     assert np.allclose(found.probabilities[:2], torch.stack([expected[:2].mean(0), expected[2:].mean(0)]), atol=1e-15)
     assert found.clips.tolist() == [2, 2, 0] and found.predicted[2] == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import actrec_zoo
 from actrec_zoo.data.feature_store import features_folder
 from actrec_zoo.errors import ActrecZooError, ConfigError, InterruptedRun, RunError
+from actrec_zoo.studies import plan_study
 from actrec_zoo.training.state import Callback, TrainingState
 
 TWO = """
@@ -144,6 +146,16 @@ def test_a_study_that_was_interrupted_goes_on(squares: Path, two: Path, tmp_path
     again = times(out / "runs")
     actrec_zoo.study(two, squares, out=out, callbacks=[second], **settings)
     assert times(out / "runs") == again and len(second.begun) == 1
+
+
+def test_an_evaluation_on_other_data_is_not_the_studys(squares: Path, two: Path, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"out": tmp_path / "out", "models": ["narrow"], "seeds": [0]}
+    actrec_zoo.study(two, squares, **given)
+    (run,) = plan_study(two, squares, **given).runs[:1]
+    other = shutil.copytree(squares, tmp_path / "other")
+    for data, state in ((other, "trained"), (squares, "done")):
+        actrec_zoo.evaluate(run.folder, data, protocol="report", workers=0, device="cpu", report=False)
+        assert [found for _, found in plan_study(two, squares, **given).states()] == [state]
 
 
 def test_other_settings_do_not_go_on(squares: Path, two: Path, tmp_path: Path) -> None:

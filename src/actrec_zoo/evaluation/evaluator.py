@@ -158,10 +158,11 @@ class VideoEvaluator:
         Args:
             names: of the videos, in this evaluator's order.
         """
-        for row, video in enumerate(self._row):
-            if row not in self._failures and not np.isfinite(self._sums[row]).all():
-                self._failures[row] = Failure(video, names[row], f"{names[row]}: {_NO_NUMBERS}")
-                self._probabilities[row] = self._sums[row] = 0
+        videos = list(self._row)
+        for row in np.flatnonzero(~np.isfinite(self._sums).all(axis=1)).tolist():
+            if row not in self._failures:
+                self._failures[row] = Failure(videos[row], names[row], f"{names[row]}: {_NO_NUMBERS}")
+            self._probabilities[row] = self._sums[row] = 0
 
     def scores(self) -> Scores:
         """What was gathered so far."""

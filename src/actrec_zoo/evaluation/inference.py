@@ -12,7 +12,7 @@ from actrec_zoo.data.dataset import Batch, ClipDataset, Failure, WholeBatches, m
 from actrec_zoo.data.features import FeatureDataset
 from actrec_zoo.data.probe import Track, no_progress
 from actrec_zoo.data.workers import worker_deaths_named
-from actrec_zoo.evaluation.evaluator import EvalReport, Metric, Scores, VideoEvaluator
+from actrec_zoo.evaluation.evaluator import Metric, Scores, VideoEvaluator
 from actrec_zoo.precision import Precision, autocast
 
 TrainingData = ClipDataset | FeatureDataset
@@ -34,31 +34,6 @@ OnScores = Callable[[Batch, Tensor], None]
 
 AS_THEY_ARE = ""
 """Name of the evaluator of clips that nothing is done to."""
-
-
-def run_evaluation(
-    model: VideoClassifier,
-    data: TrainingData,
-    *,
-    batch_size: int,
-    workers: int = 0,
-    precision: Precision = "fp32",
-    metrics: Mapping[str, Metric] | None = None,
-    track: Track[Batch] = no_progress,
-    check: Callable[[], None] = lambda: None,
-) -> EvalReport:
-    """Evaluate every clip of `data`, once; see `gather`."""
-    gathered = gather(
-        model,
-        data,
-        batch_size=batch_size,
-        workers=workers,
-        precision=precision,
-        metrics=metrics,
-        track=track,
-        check=check,
-    )
-    return gathered[AS_THEY_ARE].compute()
 
 
 @worker_deaths_named()

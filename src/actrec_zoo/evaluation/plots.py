@@ -35,7 +35,7 @@ def plot_history(path: Path, history: Sequence[Any]) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    _save(_history(history), path)
+    save_figure(_history(history), path)
 
 
 def plot_evaluation(
@@ -64,7 +64,7 @@ def plot_evaluation(
         figures["history"] = _history(history)
     for name, figure in figures.items():
         for suffix in FORMATS:
-            _save(figure, folder / f"{name}.{suffix}")
+            save_figure(figure, folder / f"{name}.{suffix}")
 
 
 def remove_plots(folder: Path) -> None:
@@ -161,8 +161,12 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _save(figure: Figure, path: Path) -> None:
-    """Write a figure in the format of the suffix: SVG with text as text, without dates or random names."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure in the format of the suffix: SVG with text as text, without dates or random names.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
     from matplotlib import rc_context
 
     kind = path.suffix[1:]

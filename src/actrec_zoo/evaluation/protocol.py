@@ -63,6 +63,11 @@ class Protocol:
         """The level whose figures are quoted."""
         return "clip" if self.name == "report" else "video"
 
+    @property
+    def title(self) -> str:
+        """What eval.json calls it: `10x3 views`, or its name."""
+        return f"{self.clips}x{self.crops} views" if self.name == "views" else self.name
+
     def sampler(self, spec: InputSpec) -> ClipSampler:
         """How videos are cut into clips of an input."""
         match self.name:
@@ -97,7 +102,7 @@ class Protocol:
         sampler = self.sampler(spec)
         used = replace(spec, stride=sampler.stride, fps=sampler.fps, views=sampler.views)
         return {
-            "name": f"{self.clips}x{self.crops} views" if self.name == "views" else self.name,
+            "name": self.title,
             "headline": self.headline,
             "clip": "each clip by itself",
             "video": "mean of the softmax of its clips",

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.strings import PackedStrings, first_places
@@ -19,6 +18,7 @@ from actrec_zoo.evaluation.metrics import TOP_K
 from actrec_zoo.evaluation.predictions import COLUMNS, PREDICTIONS_FILE, Videos
 from actrec_zoo.files import read_json
 from actrec_zoo.hub.package import EVAL_FILE
+from actrec_zoo.hub.report import Level, Strict, checked
 
 _ROUNDING = 1e-9
 
@@ -66,7 +66,7 @@ def read_evaluation(path: Path) -> Evaluation:
     file = path / EVAL_FILE if path.is_dir() else path
     if not file.is_file():
         raise RunError(f"{file} does not exist: give an {EVAL_FILE}, or the folder that holds one")
-    report = _read_report(file)
+    report = checked(_Report, read_json(file), f"{file} is not what `actrec-zoo eval` writes")
     table = file.parent / PREDICTIONS_FILE
     if not table.is_file():
         raise RunError(f"{table} is missing: it lies beside {file.name} and is written with it. {_AGAIN}")
@@ -81,21 +81,11 @@ def read_evaluation(path: Path) -> Evaluation:
 _AGAIN = "Run `actrec-zoo eval` again"
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True)
-
-
-class _Level(_Strict):
-    n: int = Field(ge=0)
-    top1: float = Field(ge=0, le=1)
-    top5: float = Field(ge=0, le=1)
-
-
-class _Report(_Strict):
+class _Report(Strict):
     model: str
     labels: list[str]
     protocol: dict[str, Any]
-    video: _Level
+    video: Level
 
 
 class _Row(NamedTuple):
@@ -110,16 +100,6 @@ class _Row(NamedTuple):
     rank: str
     clips: str
     error: str
-
-
-def _read_report(file: Path) -> _Report:
-    values = read_json(file)
-    try:
-        return _Report.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise RunError(f"{file} is not what `actrec-zoo eval` writes ({where}: {first['msg']}). {_AGAIN}") from error
 
 
 def _read_table(file: Path, labels: Sequence[str]) -> tuple[PackedStrings, PackedStrings, list[tuple[int, int, int]]]:

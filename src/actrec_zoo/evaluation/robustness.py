@@ -11,29 +11,27 @@ from numpy.typing import NDArray
 
 from actrec_zoo.evaluation.corruption import Corruption
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
-from actrec_zoo.evaluation.inference import AS_THEY_ARE
 from actrec_zoo.evaluation.intervals import Interval, difference_interval
-from actrec_zoo.evaluation.predictions import Predictions, Videos
+from actrec_zoo.evaluation.predictions import Predictions
 from actrec_zoo.evaluation.protocol import LevelName
 
 
 def accuracy_lost(
-    corruptions: Sequence[Corruption], gathered: Mapping[str, VideoEvaluator], videos: Videos, level: LevelName
+    corruptions: Sequence[Corruption], gathered: Mapping[str, VideoEvaluator], before: Predictions, level: LevelName
 ) -> list[dict[str, Any]]:
     """Figures under each corruption, as eval.json has them.
 
     Args:
         corruptions: that the clips were shown under.
-        gathered: the scores of the clips as they are, and of each corruption by title.
-        videos: those of the evaluators, in their order.
+        gathered: the scores of each corruption by title.
+        before: what the model says of the clips as they are.
         level: whose accuracy counts as lost.
     """
-    before = gathered[AS_THEY_ARE].predictions(videos)
     rows = []
     for corruption in corruptions:
         evaluator = gathered[corruption.title]
         after = evaluator.compute()
-        lost, interval = top1_lost(before, evaluator.predictions(videos), level)
+        lost, interval = top1_lost(before, evaluator.predictions(before.videos), level)
         rows.append(
             {
                 "name": corruption.name,

@@ -16,7 +16,7 @@ from typing import IO, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import DTypeLike, NDArray
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+from pydantic import NonNegativeInt
 from torch import Tensor
 
 from actrec_zoo import distributed
@@ -25,8 +25,9 @@ from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.data.strings import PackedStrings
 from actrec_zoo.errors import ConfigError, RunError
 from actrec_zoo.evaluation.evaluator import Metric, VideoEvaluator
-from actrec_zoo.evaluation.predictions import Predictions, Videos
+from actrec_zoo.evaluation.predictions import Videos
 from actrec_zoo.files import require_folder, write_atomically
+from actrec_zoo.hub.report import Strict, checked
 
 SUFFIX = ".npz"
 _AT_ONCE = 1 << 12
@@ -35,11 +36,7 @@ _DAMAGE = (ValueError, KeyError, IndexError, TypeError, EOFError, RuntimeError, 
 """What a file that is no .npz of ours, or was cut or changed, makes numpy and zipfile raise."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="allow")
-
-
-class _Protocol(_Strict):
+class _Protocol(Strict):
     data: str
     split: str
     seen: NonNegativeInt | None
@@ -49,7 +46,7 @@ class _Protocol(_Strict):
     top5: str
 
 
-class _About(_Strict):
+class _About(Strict):
     """What eval.json says beside the figures, as far as others read it."""
 
     model: str
@@ -169,7 +166,7 @@ class ScoreFile:
                 videos = _videos(file)
                 errors = dict(json.loads(bytes(file["errors"].item())))
                 about = json.loads(bytes(file["about"].item()))
-            _About.model_validate(about)
+            checked(_About, about, f"{path} is not what `actrec-zoo eval --scores` writes")
             return cls(path, videos, {int(row): str(error) for row, error in errors.items()}, about)
 
     def evaluator(self, metrics: Mapping[str, Metric] | None = None) -> VideoEvaluator:
@@ -189,10 +186,6 @@ class ScoreFile:
                 evaluator.update(torch.from_numpy(video), torch.from_numpy(view), scores, labels)
         evaluator.fail_where_not_finite(self.videos.names)
         return evaluator
-
-    def predictions(self, evaluator: VideoEvaluator) -> Predictions:
-        """What the scores say of each video."""
-        return evaluator.predictions(self.videos)
 
     def _batches(self) -> Iterator[tuple[IntArray, IntArray, NDArray[np.float32]]]:
         with np.load(self.path, allow_pickle=False) as file:
@@ -258,10 +251,6 @@ def _damage_named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"cannot read --from-scores {path}: {error.strerror or error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, ("about", *first["loc"])))
-        raise RunError(f"{path} is not what `actrec-zoo eval --scores` writes ({where}: {first['msg']})") from error
     except _DAMAGE as error:
         raise RunError(f"{path} is not what `actrec-zoo eval --scores` writes: {error}") from error
 

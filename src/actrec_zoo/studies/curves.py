@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actrec_zoo.files import write_atomically
+from actrec_zoo.evaluation.plots import FORMATS, save_figure
 from actrec_zoo.runs.record import read_run
 
 _ACROSS = 4
@@ -48,8 +47,8 @@ def plot_curves(path: Path, results: Mapping[str, Any], folder: Path) -> None:
         axes.set_axis_off()
     legend = figure.axes[0].get_legend_handles_labels()
     figure.legend(*legend, loc="outside upper center", ncols=min(across, len(_PARTS)))
-    for suffix in ("png", "svg"):
-        write_atomically(path.with_suffix(f".{suffix}"), partial(figure.savefig, format=suffix))
+    for suffix in FORMATS:
+        save_figure(figure, path.with_suffix(f".{suffix}"))
 
 
 def _losses(histories: Sequence[Sequence[Mapping[str, float]]], part: str) -> NDArray[np.float64]:

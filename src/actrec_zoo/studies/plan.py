@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actrec_zoo.config import Layer, Resolved, TrainConfig, flatten, resolve
+from actrec_zoo.data.layouts import data_name
 from actrec_zoo.errors import ConfigError, UnknownNameError, did_you_mean
 from actrec_zoo.evaluation.protocol import Protocol
 from actrec_zoo.files import is_leftover
@@ -77,7 +78,13 @@ class PlannedRun:
         self._require_same_settings()
         if record.state != "finished":
             return "interrupted"
-        return "done" if _is_evaluated(record, protocol) else "trained"
+        return "done" if self._is_evaluated(record, protocol) else "trained"
+
+    def _is_evaluated(self, record: RunRecord, protocol: Protocol) -> bool:
+        """Whether its evaluation is the study's: somebody may have evaluated it otherwise since."""
+        how = (record.evaluation or {}).get("protocol", {})
+        asked = {"name": protocol.title, "split": SPLIT, "data": data_name(str(self.config.data))}
+        return all(how.get(key) == value for key, value in asked.items())
 
     def _require_same_settings(self) -> None:
         before = RunFolder(self.folder, fresh=False).settings()
@@ -228,12 +235,3 @@ def _planned(study: Study, data: StudyData, out: Path, name: str, seed: int, giv
         settings |= flatten(layer.values)
     published = entry.published.reference if entry.published else model.spec.reference
     return PlannedRun(name, model, seed, out / "runs" / f"{name}-seed{seed}", settings, resolved, published)
-
-
-def _is_evaluated(record: RunRecord, protocol: Protocol) -> bool:
-    """Whether its evaluation is the study's."""
-    if record.evaluation is None:
-        return False
-    how = record.evaluation["protocol"]
-    name = f"{protocol.clips}x{protocol.crops} views" if protocol.name == "views" else protocol.name
-    return bool(how.get("name") == name and how.get("split") == SPLIT)

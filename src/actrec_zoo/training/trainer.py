@@ -24,7 +24,7 @@ from actrec_zoo.data.streams import Stream, derive_seed
 from actrec_zoo.devices import seed_draws
 from actrec_zoo.errors import ConfigError, DataError, RunError, first_line
 from actrec_zoo.evaluation.evaluator import EvalReport
-from actrec_zoo.evaluation.inference import TrainingData, run_evaluation
+from actrec_zoo.evaluation.inference import AS_THEY_ARE, TrainingData, gather
 from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.training.average import MovingAverage
 from actrec_zoo.training.mixing import Mixing
@@ -203,7 +203,7 @@ class _Loop:
             self._require_finite()
             distributed.spread(state.model.buffers())
             with undivided(self._update.network):
-                report = run_evaluation(
+                gathered = gather(
                     state.answering,
                     self._val,
                     batch_size=state.config.evaluated_at_once(distributed.size()),
@@ -211,6 +211,7 @@ class _Loop:
                     precision=self._precision,
                     check=interrupt.check,
                 )
+            report = gathered[AS_THEY_ARE].compute()
         except KeyboardInterrupt:
             if not interrupt.forced:
                 self._require_savable()
