@@ -184,7 +184,7 @@ def test_the_study_in_the_text_is_one(tmp_path: Path) -> None:
     assert example
     file = tmp_path / "mine.toml"
     file.write_text(example[1])
-    plan = plan_study(file, **{"precision": "bf16", "r3d.lr": 1e-3})
+    plan = plan_study(file, settings={"precision": "bf16", "r3d.lr": 1e-3})
     assert [run.config.lr for run in plan.runs[::3]] == [1e-3, 1e-4, 3e-6] and len(plan.runs) == 9
 
 

@@ -17,7 +17,7 @@ from actrec_zoo.locking import LOCK_FILE
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.runs.record import RunRecord, read_run
 from actrec_zoo.spec import Reference
-from actrec_zoo.studies.definition import OF_THE_DATA, Study, StudyData
+from actrec_zoo.studies.definition import OF_THE_DATA, Study, StudyData, read_study
 from actrec_zoo.training.run import RunFolder, refuse_changes
 
 State = Literal["new", "interrupted", "trained", "done"]
@@ -143,44 +143,43 @@ class Plan:
         return [(run, run.state(self.study.how)) for run in self.wanted]
 
 
-def make_plan(
-    study: Study,
+def plan_study(
+    study: str | Path,
+    data: str | Path | None = None,
     *,
-    data: Mapping[str, Any],
-    out: Path,
+    out: str | Path | None = None,
     models: Sequence[str] = (),
     seeds: Sequence[int] = (),
-    settings: Mapping[str, Any],
+    data_format: str | None = None,
+    classes: str | None = None,
+    splits: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Say what is to run; the data are not looked at.
-
-    Args:
-        study: what was read.
-        data: keys of `StudyData` that differ from the study's; a None is left out.
-        out: folder of all results.
-        models: names in the study; all without one.
-        seeds: instead of the study's.
-        settings: of all models, or with the name of one before it, `r3d.lr`.
+    """What `actrec_zoo.study` would do, which has the same arguments; nothing is looked at, and nothing is written.
 
     Raises:
-        ConfigError: a setting does not exist or does not fit, there are no data, or a seed is there twice.
-        UnknownNameError: the study has no such model, or there is none.
+        ConfigError: the study cannot be read, a setting does not exist or does not fit, there are no data, or a seed
+            is there twice.
+        UnknownNameError: there is no such study, the study has no such model, or there is none.
     """
-    given = {key: os.fspath(v) if isinstance(v, os.PathLike) else v for key, v in data.items() if v is not None}
-    of_the_data = study.data.model_copy(update=given)
+    what = read_study(study)
+    given = {"path": data, "data_format": data_format, "classes": classes, "splits": splits}
+    told = {key: os.fspath(v) if isinstance(v, os.PathLike) else v for key, v in given.items() if v is not None}
+    of_the_data = what.data.model_copy(update=told)
     if of_the_data.path is None:
         raise ConfigError("the study names no data: give --data DATA, or path in its table [data]")
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds {','.join(map(str, seeds))}: one is there twice")
-    _require_known(study, models)
-    shared, own = _divided(study, {key: value for key, value in settings.items() if value is not None})
+    _require_known(what, models)
+    shared, own = _divided(what, {key: value for key, value in (settings or {}).items() if value is not None})
+    folder = Path(out) if out else Path("studies") / Path(study).stem
     runs = [
-        _planned(study, of_the_data, out, name, seed, shared | own.get(name, {}))
-        for name in study.models
-        for seed in seeds or study.seeds
+        _planned(what, of_the_data, folder, name, seed, shared | own.get(name, {}))
+        for name in what.models
+        for seed in seeds or what.seeds
     ]
-    chosen = tuple(name for name in study.models if not models or name in models)
-    return Plan(study, of_the_data, out, tuple(runs), chosen)
+    chosen = tuple(name for name in what.models if not models or name in models)
+    return Plan(what, of_the_data, folder, tuple(runs), chosen)
 
 
 def _require_known(study: Study, models: Iterable[str]) -> None:

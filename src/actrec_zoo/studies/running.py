@@ -17,7 +17,7 @@ from actrec_zoo.config import TrainConfig, flatten
 from actrec_zoo.data.manifest import SPLIT_NAMES
 from actrec_zoo.data.probe import Track
 from actrec_zoo.data.splits import write_splits
-from actrec_zoo.errors import ActrecZooError, ConfigError, DataError, InterruptedRun
+from actrec_zoo.errors import ActrecZooError, ConfigError, DataError, InterruptedRun, RunError
 from actrec_zoo.evaluating import evaluate
 from actrec_zoo.files import read_json, write_json, write_text
 from actrec_zoo.preparation import training_data
@@ -123,7 +123,7 @@ class Runner:
         except Exception as error:  # a model's network may raise anything, and the others are to have their turn
             ledger.errors[run.name] = self._explain(run, error)
             if self.fail_fast:
-                raise
+                raise RunError(f"{run.name} failed: {ledger.errors[run.name]}") from error
             self.told.on_run_failure(run, ledger.errors[run.name])
         else:
             self.told.on_run_end(run, evaluation, time.monotonic() - begun)
