@@ -261,7 +261,7 @@ def test_eval_keys_are_documented() -> None:
     report = evaluator.compute()
     actual = report.to_dict(model="", protocol={}, versions={}) | analyse(predictions, report)
     table = [name for c in rows(section("docs/reference/formats.md", "## eval.json")) for name in quoted(c[0])]
-    assert set(table) == set(actual) | {"corruptions", "label_map", "left_out"}
+    assert set(table) == set(actual) | {"identity", "corruptions", "label_map", "left_out"}
     parts = (actual["clip"], actual["video"], actual["per_class"][0], actual["calibration"], actual["intervals"])
     for keys in (*parts, actual["calibration"]["bins"][0], actual["intervals"]["video"]):
         assert "{" + ", ".join(keys) + "}" in section("docs/reference/formats.md", "## eval.json")

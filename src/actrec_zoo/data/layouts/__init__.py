@@ -36,6 +36,7 @@ __all__ = [
     "data_name",
     "is_hidden",
     "list_frames",
+    "place_of",
     "read_csv",
     "read_manifest",
 ]
@@ -70,6 +71,11 @@ BUILT_IN: Mapping[str, Reader] = {
     "folders": ClassFolderReader(),
 }
 """Readers by name, in the order in which they are tried."""
+
+
+def place_of(data: str | Path) -> str:
+    """Where a data set lies, whatever it is called and from wherever it is named: a whole path, or `hf:org/name`."""
+    return str(data) if _HUB.matches(Path(data)) else str(Path(data).resolve())
 
 
 def data_name(data: str | Path) -> str:
