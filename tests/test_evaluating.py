@@ -14,7 +14,7 @@ import pytest
 
 import actrec_zoo
 from actrec_zoo.errors import DataError
-from actrec_zoo.evaluation.identity import identity
+from actrec_zoo.evaluation.identity import identity, split_digest
 from tests.conftest import Outcome
 from tests.evaluation.conftest import TINY
 
@@ -204,11 +204,6 @@ def test_coverage_below_one_is_told_in_red(
 
 def test_an_evaluation_says_of_what_it_is(run: Path, data: Path, tmp_path: Path) -> None:
     found = actrec_zoo.evaluate(run, data, out=tmp_path / "out", **ALL | {"split": "test"})["identity"]
-    assert found == identity(run / "model.safetensors", split_rows(run / "splits" / "test.csv"), data)
+    assert found == identity(run / "model.safetensors", split_digest(run / "splits" / "test.csv"), data)
     loaded = actrec_zoo.evaluate(actrec_zoo.load(run), data, **ALL)["identity"]
     assert loaded["weights"] is None and loaded["videos"] != found["videos"] and loaded["place"] == found["place"]
-
-
-def split_rows(file: Path) -> list[tuple[str, str]]:
-    with file.open(newline="") as stream:
-        return [(row["path"], row["label"]) for row in csv.DictReader(stream)]

@@ -24,7 +24,7 @@ from actrec_zoo.errors import RunError
 from actrec_zoo.evaluation.analysis import analyse
 from actrec_zoo.evaluation.corruption import corruptions_named
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
-from actrec_zoo.evaluation.identity import identity
+from actrec_zoo.evaluation.identity import identity, videos_digest
 from actrec_zoo.evaluation.inference import AS_THEY_ARE, gather
 from actrec_zoo.evaluation.page.gallery import Footage
 from actrec_zoo.evaluation.pictures import remove_pictures, write_pictures
@@ -294,8 +294,8 @@ def _identity(home: Path | None, evaluated: _Evaluated, data: str | Path) -> dic
     """What is needed to know the weights, the videos and the data again."""
     manifest, videos = evaluated.manifest, evaluated.videos
     labels = (manifest.classes[label] for label in manifest.labels[videos].tolist())
-    weights = None if home is None else home / WEIGHTS_FILE
-    return identity(weights, zip(manifest.names.take(videos), labels, strict=True), data)
+    digest = videos_digest(zip(manifest.names.take(videos), labels, strict=True))
+    return identity(None if home is None else home / WEIGHTS_FILE, digest, data)
 
 
 def _finished(

@@ -32,13 +32,13 @@ def test_data_are_known_by_their_place_from_wherever_they_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "data").mkdir()
-    whole = identity(None, VIDEOS, tmp_path / "data")
+    whole = identity(None, "v", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
-    assert identity(None, VIDEOS, "data") == whole and whole["weights"] is None
-    assert str(tmp_path) not in str(whole) and whole != identity(None, VIDEOS, "other")
-    hub = identity(None, VIDEOS, "hf:org/name")
+    assert identity(None, "v", "data") == whole and whole["weights"] is None
+    assert str(tmp_path) not in str(whole) and whole != identity(None, "v", "other")
+    hub = identity(None, "v", "hf:org/name")
     monkeypatch.chdir(tmp_path / "data")
-    assert identity(None, VIDEOS, "hf:org/name") == hub
+    assert identity(None, "v", "hf:org/name") == hub
 
 
 def test_weights_are_read_again_when_they_are_written_anew(tmp_path: Path) -> None:

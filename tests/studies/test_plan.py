@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actrec_zoo.errors import ConfigError, UnknownNameError
-from actrec_zoo.studies import Plan, plan_study
+from actrec_zoo.studies import Plan, look, plan_study
 
 TWO = """
 seeds = [0, 1]
@@ -39,7 +39,7 @@ def test_the_nearer_setting_wins(two: Path) -> None:
     assert [run.name for run in plan.runs] == ["tiny_conv3d-seed0", "tiny_conv3d-seed1", "wide-seed0", "wide-seed1"]
     assert settings(plan, "tiny_conv3d-seed1") == {"lr": 0.2, "epochs": 7, "options": {}, "seed": 1}
     assert settings(plan, "wide-seed0") == {"lr": 0.3, "epochs": 7, "options": {"width": 64}, "seed": 0}
-    assert all(run.state(plan.study.how) == "new" for run in plan.runs)
+    assert {state for _, state in look(plan)} == {"new"}
     assert plan.folder == Path("studies/two") and not plan.folder.exists()
 
 

@@ -84,9 +84,10 @@ def _run(plan: Plan, fail_fast: bool) -> FinishedStudy:
 
 def _show_plan(plan: Plan) -> None:
     from actrec_zoo.cli.display import make_console, make_table, printable
+    from actrec_zoo.studies import look
 
     table = make_table("run", "state", ">epochs", "settings of the study")
-    for run, state in plan.states():
+    for run, state in look(plan):
         settings = " ".join(f"{key}={value}" for key, value in run.settings.items())
         table.add_row(run.name, state, str(run.config.epochs), printable(settings))
     console = make_console()

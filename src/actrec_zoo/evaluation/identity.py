@@ -10,23 +10,23 @@ from pathlib import Path
 from actrec_zoo.data.layouts import place_of, read_csv
 
 
-def identity(weights: Path | None, videos: Iterable[tuple[str, str]], data: str | Path) -> dict[str, str | None]:
+def identity(weights: Path | None, videos: str, data: str | Path) -> dict[str, str | None]:
     """The `identity` of eval.json.
 
     Args:
         weights: file of the model; None where it has none of its own.
-        videos: name within the data, and class, of each video; their order means nothing.
+        videos: digest of those that were evaluated.
         data: folder or file.
     """
     return {
         "weights": None if weights is None else file_digest(weights),
-        "videos": videos_digest(videos),
+        "videos": videos,
         "place": hashlib.sha256(_bytes(place_of(data))).hexdigest(),
     }
 
 
 def videos_digest(videos: Iterable[tuple[str, str]]) -> str:
-    """The SHA-256 of names and classes, in whatever order."""
+    """The SHA-256 of the name within the data, and the class, of each video; their order means nothing."""
     lines = sorted(f"{name}\0{label}\n" for name, label in videos)
     digest = hashlib.sha256()
     for line in lines:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from actrec_zoo.data.probe import Track, no_progress
-from actrec_zoo.errors import RunError
-from actrec_zoo.files import remove_leftovers, require_folder
-from actrec_zoo.locking import LOCK_FILE, locked
+from actrec_zoo.files import remove_leftovers
+from actrec_zoo.locking import locked
 from actrec_zoo.studies.definition import read_study, shipped_studies
+from actrec_zoo.studies.folder import look
 from actrec_zoo.studies.plan import Plan, PlannedRun, plan_study
 from actrec_zoo.studies.results import STUDY_FILE
 from actrec_zoo.studies.running import CURVES, TABLE_FILE, Listener, Runner
@@ -25,6 +25,7 @@ __all__ = [
     "Listener",
     "Plan",
     "PlannedRun",
+    "look",
     "plan_study",
     "read_study",
     "run_plan",
@@ -40,7 +41,7 @@ class FinishedStudy:
     Attributes:
         path: folder with study.json, table.md, table.csv, plots/, splits/ and runs/.
         results: what study.json holds.
-        failures: why runs could not be finished, by name of the run.
+        failures: why runs that were asked for could not be finished, by name of the run.
     """
 
     path: Path
@@ -110,22 +111,10 @@ def run_plan(
     track: Track[Any] = no_progress,
 ) -> FinishedStudy:
     """Do what a plan says; see `study`."""
-    plan.states()  # what does not fit is told before anything is written
-    _require_study(plan.folder)
+    look(plan)  # what does not fit is told before anything is written
     plan.folder.mkdir(parents=True, exist_ok=True)
     runner = Runner(plan, told or Listener(), callbacks, track, fail_fast)
     with locked(plan.folder), terminated_like_interrupted():
         remove_leftovers(plan.folder)
         runner.run()
-    runs = [run for model in runner.results["models"] for run in model["runs"]]
-    return FinishedStudy(plan.folder, runner.results, {run["name"]: run["error"] for run in runs if run["error"]})
-
-
-def _require_study(folder: Path) -> None:
-    """Check that a folder is new, empty, or that of a study."""
-    require_folder(folder)
-    if not folder.is_dir() or (folder / STUDY_FILE).is_file():
-        return
-    others = [path.name for path in folder.iterdir() if path.name not in (LOCK_FILE, "splits")]
-    if others:
-        raise RunError(f"--out {folder} exists and is no study: it has no {STUDY_FILE}. Choose another folder")
+    return FinishedStudy(plan.folder, runner.results, runner.failures)

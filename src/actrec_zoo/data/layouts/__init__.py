@@ -73,9 +73,16 @@ BUILT_IN: Mapping[str, Reader] = {
 """Readers by name, in the order in which they are tried."""
 
 
-def place_of(data: str | Path) -> str:
-    """Where a data set lies, whatever it is called and from wherever it is named: a whole path, or `hf:org/name`."""
-    return str(data) if _HUB.matches(Path(data)) else str(Path(data).resolve())
+def place_of(data: str | Path, *, follow: bool = True) -> str:
+    """Where a data set lies, from wherever it is named: a whole path, or `hf:org/name`.
+
+    Args:
+        data: folder or file; it need not be there.
+        follow: whether links are followed, so that one place has one name.
+    """
+    if _HUB.matches(Path(data)):
+        return str(data)
+    return str(Path(data).resolve() if follow else Path(data).absolute())
 
 
 def data_name(data: str | Path) -> str:
