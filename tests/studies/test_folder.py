@@ -205,6 +205,35 @@ def test_an_evaluation_that_is_not_the_studys_is_made_again(done: Given) -> None
     assert done.states() == ["done"] and row(done.out)["minutes"] >= before["minutes"]
 
 
+def test_a_damaged_evaluation_is_made_again(done: Given) -> None:
+    (done.run / "eval.json").write_text("{")
+    assert done.states() == ["trained"]
+    assert not actrec_zoo.study(**done.arguments(), callbacks=[NoTraining()]).failures
+    assert done.states() == ["done"]
+
+
+def test_figures_of_other_versions_are_told(done: Given) -> None:
+    told = json.loads((done.run / "eval.json").read_text())
+    now, told["versions"]["torch"] = told["versions"]["torch"], "2.0"
+    (done.run / "eval.json").write_text(json.dumps(told))
+    done.file.write_text(ONE + '[models.same]\nmodel = "tiny_conv3d"\noptions.width = 4\n')
+    shutil.copytree(done.run, done.out / "runs" / "same-seed0")
+    assert actrec_zoo.study(**done.arguments()).results["versions"]["torch"] == ["2.0"]
+    assert "other versions" not in (done.out / "table.md").read_text()
+    (done.run / "eval.json").unlink()
+    assert actrec_zoo.study(**done.arguments()).results["versions"]["torch"] == sorted({"2.0", now})
+    assert f"Measured with several versions: torch 2.0, {now}" in (done.out / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_leak_that_is_allowed_is_no_other_evaluation(done: Given, tmp_path: Path) -> None:
+    done.file.write_text(ONE + "[data]\nallow_leak = true\n")
+    leaky = write_split_files(tmp_path / "leaky", {**PARTS, "test": range(7, 10)})
+    given = {"splits": leaky, "out": tmp_path / "out"}
+    assert not actrec_zoo.study(**done.arguments(**given)).failures
+    assert done.states(**given) == ["done"]
+
+
 # Kills, and folders of others
 
 

@@ -73,6 +73,12 @@ def test_a_setting_of_the_file_is_refused_with_its_table(tmp_path: Path) -> None
         plan_study(file, "videos")
 
 
+def test_views_that_cannot_be_shown_are_told_before_hours_of_training(two: Path) -> None:
+    two.write_text('views = "2x3"' + TWO)
+    with pytest.raises(ConfigError, match=r"^tiny_conv3d: --views 2x3: the model's input .*: give --views 2x1"):
+        plan_study(two, "videos")
+
+
 def test_a_study_needs_data(two: Path) -> None:
     with pytest.raises(ConfigError, match="names no data: give --data"):
         plan_study(two)

@@ -13,7 +13,7 @@ from actrec_zoo.data.classes import CLASS_LISTS
 from actrec_zoo.data.layouts import place_of
 from actrec_zoo.errors import ConfigError, UnknownNameError, did_you_mean
 from actrec_zoo.registry import RegisteredModel, get_registry
-from actrec_zoo.spec import Reference
+from actrec_zoo.spec import InputSpec, Reference
 from actrec_zoo.studies.definition import OF_THE_DATA, Study, StudyData, read_study
 
 SPLIT: Literal["test"] = "test"
@@ -190,8 +190,17 @@ def _planned(study: Study, data: StudyData, out: Path, name: str, seed: int, giv
         "seed": seed,
     }
     resolved = resolve(model.spec, [*layers, Layer("study", {k: v for k, v in of_the_run.items() if v is not None})])
+    _require_views(study, name, resolved.config.input_of(model.spec))
     settings: dict[str, Any] = {}
     for layer in layers:
         settings |= flatten(layer.values)
     published = entry.published.reference if entry.published else model.spec.reference
     return PlannedRun(name, model, seed, out / "runs" / f"{name}-seed{seed}", settings, resolved, published)
+
+
+def _require_views(study: Study, name: str, spec: InputSpec) -> None:
+    """Raise ConfigError where the protocol does not suit an input, which the evaluation would find out after hours."""
+    try:
+        study.how.transform(spec)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error

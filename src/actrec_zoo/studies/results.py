@@ -42,7 +42,7 @@ def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
         "videos": {file.stem: _rows(file) for file in sorted(plan.splits.glob("*.csv"))},
         "protocol": _in_common([model["protocol"] for model in models if model["protocol"]]),
         "models": [model for model in models if model["name"] in plan.chosen or _is_told_of(model)],
-        "versions": library_versions(),
+        "versions": _versions(models),
     }
 
 
@@ -81,6 +81,12 @@ def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {k: v for k, v in protocols[0].items() if all(k in other and other[k] == v for other in protocols)}
 
 
+def _versions(models: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What the runs were measured with: one version each of Python and the libraries, or several."""
+    told = [run["versions"] for model in models for run in model["runs"] if run["done"]]
+    return {name: sorted({versions[name] for versions in told if name in versions}) for name in library_versions()}
+
+
 def _finished(plan: Plan, run: PlannedRun) -> RunRecord | None:
     """The record of a run that is done, with the settings it has now; None for any other."""
     try:
@@ -100,7 +106,7 @@ def _run(run: PlannedRun, record: RunRecord | None, ledger: Ledger) -> dict[str,
         "error": None if found else ledger.error(run.name),
         "seconds": ledger.seconds(run.name),
         "best_epoch": int(record.best["epoch"]) if record is not None and record.best else None,
-        **{key: found[key] if found else None for key in ("n_expected", "n_failed", "clip", "video")},
+        **{key: found[key] if found else None for key in ("n_expected", "n_failed", "clip", "video", "versions")},
     }
 
 

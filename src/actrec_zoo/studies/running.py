@@ -194,16 +194,16 @@ class Runner:
     def _write(self, ledger: Ledger) -> None:
         self.results = collect(self.plan, ledger)
         folder = self.plan.folder
+        write_json(folder / STUDY_FILE, self.results)
         write_text(folder / TABLE_FILE, as_markdown(self.results))
         write_text(folder / "table.csv", as_csv(self.results))
         plot_curves(folder / CURVES, self.results, folder)
-        write_json(folder / STUDY_FILE, self.results)
 
     def _seconds_left(self, left: Sequence[tuple[PlannedRun, State]], ledger: Ledger) -> float | None:
         """By the runs of the same model, or else of all models, that are done; None where none is."""
         waiting = {run for run, _ in left}
-        known = {run: ledger.seconds(run.name) for run in self.plan.runs if run not in waiting}
-        done = {run: seconds for run, seconds in known.items() if seconds is not None}
+        ended = [run for run in self.plan.runs if run not in waiting and ledger.error(run.name) is None]
+        done = {run: seconds for run in ended if (seconds := ledger.seconds(run.name)) is not None}
         if not done:
             return None
         mean = fmean(done.values())

@@ -14,9 +14,9 @@ from actrec_zoo.errors import ConfigError
 from actrec_zoo.evaluating import protocol_told
 from actrec_zoo.evaluation.identity import identity, split_digest
 from actrec_zoo.files import is_leftover
-from actrec_zoo.hub.package import WEIGHTS_FILE, read_package
+from actrec_zoo.hub.package import read_package
 from actrec_zoo.locking import LOCK_FILE
-from actrec_zoo.runs.record import RunRecord, read_run
+from actrec_zoo.runs.record import EVALUATION, WEIGHTS, RunRecord, read_run
 from actrec_zoo.studies.plan import SPLIT, Plan, PlannedRun
 from actrec_zoo.training.run import RunFolder, refuse_changes
 
@@ -47,7 +47,7 @@ def state_of(run: PlannedRun, plan: Plan) -> State:
     _require_same_model(run)
     _require_same_settings(run)
     _require_same_data(run, plan)
-    if record.state != "finished":
+    if not _is_trained(record):
         return "interrupted"
     return "trained" if next(differences(run, record, plan), None) else "done"
 
@@ -81,11 +81,17 @@ def _asked(run: PlannedRun, record: RunRecord, plan: Plan, seen: int | None) -> 
     asked = {
         "model": run.model.id,
         "protocol": told,
-        "identity": identity(run.folder / WEIGHTS_FILE, split_digest(plan.splits / f"{SPLIT}.csv"), plan.path),
+        "identity": identity(run.folder / WEIGHTS, split_digest(plan.splits / f"{SPLIT}.csv"), plan.path),
         "labels": record.labels,
         "label_map": None,
     }
     return dict(json.loads(json.dumps(asked)))
+
+
+def _is_trained(record: RunRecord) -> bool:
+    """Whether the training is whole; an evaluation that is damaged can be made again."""
+    evaluation = str(record.path / EVALUATION)
+    return (record.path / WEIGHTS).is_file() and all(evaluation in problem for problem in record.problems)
 
 
 def _require_same_model(run: PlannedRun) -> None:
