@@ -309,7 +309,7 @@ def test_splits_that_were_changed_are_noticed(done: Given, name: str) -> None:
 
 def test_a_folder_of_another_study_is_refused(done: Given, tmp_path: Path) -> None:
     other = shutil.copy(done.file, tmp_path / "other.toml")
-    with pytest.raises(RunError, match=r"own/out holds the study 'one', not 'other'. Choose another --out"):
+    with pytest.raises(RunError, match=r"own/out holds the study 'one.toml', not 'other.toml'. Choose another --out"):
         done.states(study=other)
     for file in (done.out / "splits").iterdir():
         file.unlink()
@@ -317,6 +317,12 @@ def test_a_folder_of_another_study_is_refused(done: Given, tmp_path: Path) -> No
         done.states()
     (done.out / "splits" / "origin.json").write_text("[]")
     with pytest.raises(RunError, match=r"origin\.json is not the record of a study"):
+        done.states()
+
+
+def test_a_damaged_ledger_is_told_at_once(done: Given) -> None:
+    (done.out / "ledger.json").write_text("{}")
+    with pytest.raises(RunError, match=r"ledger\.json is not the ledger of a study: remove it"):
         done.states()
 
 

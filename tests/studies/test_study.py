@@ -61,6 +61,10 @@ def table(out: Path) -> dict[str, dict[str, str]]:
         return {row["model"]: row for row in csv.DictReader(file)}
 
 
+def table_text(out: Path) -> str:
+    return (out / "table.md").read_text()
+
+
 def times(folder: Path) -> dict[str, int]:
     return {str(file): file.stat().st_mtime_ns for file in sorted(folder.rglob("*")) if file.is_file()}
 
@@ -187,6 +191,9 @@ def test_a_fault_of_the_program_is_told_with_its_file(squares: Path, two: Path, 
         actrec_zoo.study(two, squares, out=out, seeds=[0], fail_fast=True, callbacks=[Broken()])
     assert "in on_epoch_end" in (out / "errors" / "narrow-seed0.txt").read_text()
     assert not (out / "runs" / "wide-seed0").exists()
+    narrow: dict[str, Any] = {"out": out, "seeds": [0], "models": ["narrow"]}
+    assert "ZeroDivisionError" in table_text(out) and not actrec_zoo.study(two, squares, **narrow).failures
+    assert "ZeroDivisionError" not in table_text(out) and not list((out / "errors").iterdir())
 
 
 def test_seeds_share_the_features_of_a_frozen_backbone(squares: Path, two: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from actrec_zoo.errors import RunError
 from actrec_zoo.files import is_leftover, require_folder
 from actrec_zoo.locking import LOCK_FILE
+from actrec_zoo.studies.ledger import Ledger
 from actrec_zoo.studies.origin import ORIGIN_FILE, UNFINISHED, division, require_origin
 from actrec_zoo.studies.plan import Plan, PlannedRun
 from actrec_zoo.studies.standing import State, state_of
@@ -22,6 +23,7 @@ def look(plan: Plan) -> list[tuple[PlannedRun, State]]:
         division(plan)
         return [(run, "new") for run in plan.wanted]
     require_origin(plan)
+    Ledger.read(plan.folder)
     return [(run, state_of(run, plan)) for run in plan.wanted]
 
 

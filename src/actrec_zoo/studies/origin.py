@@ -45,8 +45,14 @@ def division(plan: Plan) -> dict[str, Any]:
     }
 
 
-def write_origin(plan: Plan, manifest: Manifest, splits: Splits) -> None:
+def write_origin(plan: Plan, divided: Mapping[str, Any], manifest: Manifest, splits: Splits) -> None:
     """Write the splits of a study with what they are of: all of it is there, or nothing.
+
+    Args:
+        plan: of the study.
+        divided: its `division`, of before the data were read.
+        manifest: the data.
+        splits: of it.
 
     Raises:
         RunError: the folder cannot be written.
@@ -57,7 +63,7 @@ def write_origin(plan: Plan, manifest: Manifest, splits: Splits) -> None:
         write_splits(part, manifest, splits)
         write_json(
             part / ORIGIN_FILE,
-            {"format": _FORMAT, "study": plan.name, "division": division(plan), "files": _files(part)},
+            {"format": _FORMAT, "study": plan.name, "division": dict(divided), "files": _files(part)},
         )
         part.rename(plan.splits)
     except OSError as error:

@@ -58,7 +58,7 @@ class Plan:
     """A study with the data that it is to run on.
 
     Attributes:
-        name: of the study.
+        name: of the study's file, or of a study that comes with the package.
         study: what was read.
         data: folder or file, and how it is divided; paths are whole.
         folder: of all results.
@@ -116,15 +116,14 @@ def plan_study(
         raise ConfigError(f"--seeds {','.join(map(str, seeds))}: one is there twice")
     _require_known(what, models)
     shared, own = _divided(what, {key: value for key, value in (settings or {}).items() if value is not None})
-    title = Path(study).stem
-    folder = Path(out) if out else Path("studies") / title
+    folder = Path(out) if out else Path("studies") / Path(study).stem
     runs = [
         _planned(what, of_the_data, folder, name, seed, shared | own.get(name, {}))
         for name in what.models
         for seed in seeds or what.seeds
     ]
     chosen = tuple(name for name in what.models if not models or name in models)
-    return Plan(title, what, of_the_data, folder, tuple(runs), chosen)
+    return Plan(Path(study).name, what, of_the_data, folder, tuple(runs), chosen)
 
 
 def _with_whole_paths(data: StudyData) -> StudyData:

@@ -24,7 +24,7 @@ from actrec_zoo.runs.record import read_run
 from actrec_zoo.studies.curves import plot_curves
 from actrec_zoo.studies.folder import is_begun, look
 from actrec_zoo.studies.ledger import Ledger
-from actrec_zoo.studies.origin import write_origin
+from actrec_zoo.studies.origin import division, write_origin
 from actrec_zoo.studies.plan import SPLIT, Plan, PlannedRun
 from actrec_zoo.studies.results import STUDY_FILE, collect
 from actrec_zoo.studies.standing import State, differences
@@ -109,16 +109,17 @@ class Runner:
         config = TrainConfig.model_validate(
             {"model": first.model.id, "data": self.plan.path, **data.model_dump(exclude={"path"})}
         )
-        files = None if data.splits is None else Path(data.splits)
+        files, divided = None if data.splits is None else Path(data.splits), division(self.plan)
         manifest, splits = training_data(config, first.config.input_of(first.model.spec), files, self.track)
         if SPLIT not in splits or not len(splits[SPLIT]):
             raise DataError(f"{data.splits or self.plan.path} has no videos for {SPLIT}: a study evaluates on them")
-        write_origin(self.plan, manifest, splits)
+        write_origin(self.plan, divided, manifest, splits)
 
     def _do(self, run: PlannedRun, state: State, ledger: Ledger) -> None:
         """Train a run, unless that is done, and evaluate it."""
         begun = time.monotonic()
         ledger.begin(run.name, afresh=state == "new")
+        self._error_file(run).unlink(missing_ok=True)
         told = None
         try:
             if state != "trained":
@@ -187,9 +188,12 @@ class Runner:
         """What is said of a run that failed; where the fault is the program's, a file has more of it."""
         if isinstance(error, ActrecZooError):
             return str(error)
-        file = self.plan.folder / "errors" / f"{run.name}.txt"
+        file = self._error_file(run)
         write_text(file, "".join(traceback.format_exception(error)))
         return f"{type(error).__name__}: {error} (see {file})"
+
+    def _error_file(self, run: PlannedRun) -> Path:
+        return self.plan.folder / "errors" / f"{run.name}.txt"
 
     def _write(self, ledger: Ledger) -> None:
         self.results = collect(self.plan, ledger)
