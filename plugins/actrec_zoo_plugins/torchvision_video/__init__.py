@@ -103,12 +103,11 @@ _SWIN_NOTES = (
     "crop is left out.",
     "Stochastic depth is torchvision's 0.1 at every size.",
 )
+_UNREAD = "the last block: its class token alone is read, and neither queries nor positions of the others reach it"
 _DEAD_SHIFT = {
-    "backbone.blocks.*.attn.pool_k.norm_act.0.bias": "adds the same to every key, which the softmax takes off"
+    "backbone.blocks.*.attn.pool_k.norm_act.0.bias": "adds the same to every score of a query, which a softmax takes off"
 }
-_DEAD_POSITIONS = {
-    "backbone.blocks.15.attn.rel_pos_*": "the last block: its class token alone is read, and has no relative positions"
-}
+_DEAD_QUERIES = {"backbone.blocks.15.attn.rel_pos_*": _UNREAD, "backbone.blocks.15.attn.pool_q.pool.weight": _UNREAD}
 
 
 def _weights(
@@ -284,7 +283,7 @@ def actrec_zoo_models() -> Iterable[ModelSpec]:
         ),
         architecture="MViT",
         parameters=34_249_369,
-        without_gradient={**_DEAD_SHIFT, **_DEAD_POSITIONS},
+        without_gradient={**_DEAD_SHIFT, **_DEAD_QUERIES},
     )
     yield _swin(
         "Tiny",
