@@ -88,25 +88,23 @@ _SWIN_DEFAULTS: Mapping[str, Any] = {
 
 _FROM_SCRATCH = (
     "Not from the study. torchvision publishes no recipe for fine-tuning; the one here is that of its training on "
-    "Kinetics from random weights: {rate}, 45 epochs, ten of which the rate rises in, a tenth of it after 20, 30 and 40."
+    "Kinetics from random weights: {rate}, rising for ten of 45 epochs, a tenth of it after 20, 30 and 40."
 )
 _MVIT_NOTES = (
-    "Not from the study. The recipe is that of MViTv2-S for fine-tuning on Something-Something v2: SGD at 0.0025 for 16 "
-    "clips a step; clips are drawn, cropped and mirrored as on Kinetics. Upstream's random scale of the crop is left "
-    "out, and stochastic depth is torchvision's 0.2 where upstream has 0.4.",
-    "Upstream's mixup (0.8), cutmix (1), RandAugment and random erasing (0.25) are settings here, and off in this recipe.",
+    "Not from the study. The recipe is that of MViTv2-S for fine-tuning on Something-Something v2: SGD at 0.0025 for "
+    "16 clips a step; clips are drawn, cropped and mirrored as on Kinetics. Upstream's random scale of the crop is "
+    "left out, and stochastic depth is torchvision's 0.2 where upstream has 0.4.",
+    "Upstream's mixup (0.8), cutmix (1), RandAugment and random erasing (0.25) are settings here, and off in this "
+    "recipe.",
     "The position tables are those of 16 frames of 224x224; for other clips they are interpolated as they are used.",
 )
 _SWIN_NOTES = (
-    "Not from the study. The recipe is the authors' for training on Kinetics from ImageNet weights, as mmaction2 has it: "
-    "AdamW at 0.001 for 64 clips a step, here scaled to 8 clips, a tenth of it for the backbone. The random scale of the "
-    "crop is left out.",
-    "Stochastic depth is torchvision's 0.1 at every size.",
+    "Not from the study. The recipe is the authors' for training on Kinetics from ImageNet weights, as mmaction2 has "
+    "it: AdamW at 0.001 for 64 clips a step, here scaled to 8 clips, a tenth of it for the backbone. The random scale "
+    "of the crop is left out, and stochastic depth is torchvision's 0.1 at every size.",
 )
+_DEAD_SHIFT = {"backbone.blocks.*.attn.pool_k.norm_act.0.bias": "adds the same to all scores of a query, which cancels"}
 _UNREAD = "the last block: its class token alone is read, and neither queries nor positions of the others reach it"
-_DEAD_SHIFT = {
-    "backbone.blocks.*.attn.pool_k.norm_act.0.bias": "adds the same to every score of a query, which a softmax takes off"
-}
 _DEAD_QUERIES = {"backbone.blocks.15.attn.rel_pos_*": _UNREAD, "backbone.blocks.15.attn.pool_q.pool.weight": _UNREAD}
 
 
@@ -135,7 +133,7 @@ def _model(name: str, summary: str, *, options: Mapping[str, Any], card: str, **
         name=name,
         summary=summary,
         builder=f"{_PACKAGE}.model:build",
-        options={"network": name, **options},
+        options={"backbone": name, **options},
         head_options={"dropout": _DROPOUTS},
         exportable=True,
         card=f"{_PACKAGE}:{card}",
@@ -196,7 +194,7 @@ def _s3d() -> ModelSpec:
         notes=(
             _FROM_SCRATCH.format(rate="SGD at 0.2 for 768 clips a step, here scaled to 8 clips"),
             "The recipe takes 64 frames, as upstream's training did; upstream's figure and the GFLOPs named here are "
-            "those of 128. A clip needs 14 frames or more.",
+            "those of 128. A clip needs 5 frames or more.",
             "Dropout is on the mean over the clip, upstream's is on each position of the last map.",
         ),
     )
@@ -219,9 +217,7 @@ def _mvit(name: str, summary: str, weights: WeightsRef, **settings: Any) -> Mode
     )
 
 
-def _swin(
-    size: str, parameters: int, weights: Mapping[str, WeightsRef], *, weight_decay: float, notes: tuple[str, ...] = ()
-) -> ModelSpec:
+def _swin(size: str, parameters: int, weights: Mapping[str, WeightsRef], *, weight_decay: float) -> ModelSpec:
     return _model(
         f"swin3d_{size[0].lower()}",
         f"Video Swin {size} of Kinetics-400: attention in shifted windows of space and time, fine-tuned whole",
@@ -240,7 +236,7 @@ def _swin(
         defaults={**_SWIN_DEFAULTS, "weight_decay": weight_decay},
         weights=weights,
         card="swin3d.md",
-        notes=(*_SWIN_NOTES, *notes),
+        notes=_SWIN_NOTES,
     )
 
 

@@ -59,7 +59,7 @@ class FittingPool(nn.Module):
 def build(
     *,
     num_classes: int | None,
-    network: str,
+    backbone: str,
     pretrained: str | None = None,
     dropout: float = 0.0,
     layers: int | None = None,
@@ -68,7 +68,7 @@ def build(
 
     Args:
         num_classes: size of the output; None keeps the classifier of the pretrained weights.
-        network: torchvision's name of it.
+        backbone: torchvision's name of the network.
         pretrained: a tag of torchvision's weights, such as `kinetics400`; None for random weights.
         dropout: before the classifier.
         layers: of MViT and Swin, the most transformer layers of a stage; further ones are passed by. None takes all.
@@ -77,22 +77,22 @@ def build(
         ConfigError: an option has a value that does not fit.
         WeightsError: the pretrained weights cannot be downloaded.
     """
-    if network not in _CLASSIFIERS:
-        raise ConfigError(f"network {network!r} is none of {', '.join(_CLASSIFIERS)}")
+    if backbone not in _CLASSIFIERS:
+        raise ConfigError(f"backbone {backbone!r} is none of {', '.join(_CLASSIFIERS)}")
     if num_classes is None and pretrained is None:
         raise ConfigError("without pretrained weights there is no classifier to keep: give num_classes")
-    backbone = torchvision_model(network, pretrained=pretrained)
-    upstream = _cut_classifier(backbone, network)
+    network = torchvision_model(backbone, pretrained=pretrained)
+    upstream = _cut_classifier(network, backbone)
     head = LinearHead(upstream.weight.shape[1], num_classes or upstream.weight.shape[0], dropout)
     if num_classes is None:
         head.classifier.load_state_dict({"weight": upstream.weight.flatten(1), "bias": upstream.bias})
-    elif network.startswith(("mvit", "swin3d")):
+    elif backbone.startswith(("mvit", "swin3d")):
         head.classifier = transformer_classifier(head.classifier.in_features, num_classes)
-    if network == "s3d":
-        backbone.avgpool = FittingPool()
+    if backbone == "s3d":
+        network.avgpool = FittingPool()
     if layers is not None:
-        _shorten(backbone, network, layers)
-    return MultiscaleVideo(backbone, head) if network.startswith("mvit") else TorchvisionVideo(backbone, head)
+        _shorten(network, backbone, layers)
+    return MultiscaleVideo(network, head) if backbone.startswith("mvit") else TorchvisionVideo(network, head)
 
 
 def _cut_classifier(network: nn.Module, name: str) -> nn.Linear | nn.Conv3d:
