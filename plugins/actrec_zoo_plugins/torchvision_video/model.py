@@ -1,5 +1,6 @@
 """Builder of torchvision's video networks, each cut before its classifier."""
 
+from collections.abc import Iterable
 from typing import cast
 
 from torch import Tensor, nn
@@ -109,7 +110,7 @@ def _shorten(network: nn.Module, name: str, layers: int) -> None:
     if name.startswith("mvit"):
         skip_blocks(network, layers)
     elif name.startswith("swin3d"):
-        for stage in cast(nn.Sequential, network.features)[::2]:
+        for stage in cast(Iterable[nn.Sequential], cast(nn.Sequential, network.features)[::2]):
             for index in range(layers, len(stage)):
                 stage[index] = nn.Identity()
     else:

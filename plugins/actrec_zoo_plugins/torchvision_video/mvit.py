@@ -78,6 +78,6 @@ def _resized(table: Tensor, old: tuple[int, ...], new: tuple[int, ...]) -> Tenso
     """Rows for the positions of a line or a grid, [prod(old), D], interpolated to [prod(new), D]."""
     if new == old:
         return table
-    grid = table.T.unflatten(1, old).unsqueeze(0)
+    grid = table.T.reshape(1, -1, *old)
     mode = "linear" if len(old) == 1 else "bilinear"
     return functional.interpolate(grid, size=new, mode=mode)[0].flatten(1).T
