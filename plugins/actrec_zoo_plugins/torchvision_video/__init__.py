@@ -194,7 +194,7 @@ def _s3d() -> ModelSpec:
         notes=(
             _FROM_SCRATCH.format(rate="SGD at 0.2 for 768 clips a step, here scaled to 8 clips"),
             "The recipe takes 64 frames, as upstream's training did; upstream's figure and the GFLOPs named here are "
-            "those of 128. A clip needs 5 frames or more.",
+            "those of 128.",
             "Dropout is on the mean over the clip, upstream's is on each position of the last map.",
         ),
     )

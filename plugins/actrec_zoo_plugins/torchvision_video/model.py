@@ -1,6 +1,6 @@
 """Builder of torchvision's video networks, each cut before its classifier."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from torch import Tensor, nn
@@ -49,12 +49,24 @@ class MultiscaleVideo(TorchvisionVideo):
 
 
 class FittingPool(nn.Module):
-    """S3D's last average pool over 2x7x7 positions, or over as many as there are in smaller clips than upstream's."""
+    """A pool whose window covers as many positions as there are, where they are fewer than it has room for.
+
+    Args:
+        pool: torch's function.
+        window: positions in time, height and width.
+        stride: positions from one window to the next.
+    """
+
+    def __init__(self, pool: Callable[..., Tensor], window: tuple[int, int, int], stride: int) -> None:
+        super().__init__()
+        self.pool = pool
+        self.window = window
+        self.stride = stride
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps [B, D, T, H, W] to their means in a window that slides by one position."""
-        time, height, width = maps.shape[2:]
-        return functional.avg_pool3d(maps, (min(2, time), min(7, height), min(7, width)), stride=1)
+        """Maps [B, D, T, H, W] to pooled ones."""
+        window = [min(most, there) for most, there in zip(self.window, maps.shape[2:], strict=True)]
+        return self.pool(maps, window, stride=self.stride)
 
 
 def build(
@@ -90,7 +102,7 @@ def build(
     elif backbone.startswith(("mvit", "swin3d")):
         head.classifier = transformer_classifier(head.classifier.in_features, num_classes)
     if backbone == "s3d":
-        network.avgpool = FittingPool()
+        _take_any_clip(network)
     if layers is not None:
         _shorten(network, backbone, layers)
     return MultiscaleVideo(network, head) if backbone.startswith("mvit") else TorchvisionVideo(network, head)
@@ -102,6 +114,12 @@ def _cut_classifier(network: nn.Module, name: str) -> nn.Linear | nn.Conv3d:
     classifier = cast(nn.Linear | nn.Conv3d, network.get_submodule(path))
     setattr(network, path.partition(".")[0], nn.Identity())
     return classifier
+
+
+def _take_any_clip(network: nn.Module) -> None:
+    """Let S3D take clips that its last two pools are too large for."""
+    cast(nn.Sequential, network.features)[13] = FittingPool(functional.max_pool3d, (2, 2, 2), stride=2)
+    network.avgpool = FittingPool(functional.avg_pool3d, (2, 7, 7), stride=1)
 
 
 def _shorten(network: nn.Module, name: str, layers: int) -> None:
