@@ -65,7 +65,7 @@ def test_an_encoder_that_was_frozen_is_counted_whole() -> None:
     assert counted == 2 * (projections + feedforward + attention + 5 * width)
 
 
-@pytest.mark.parametrize("model", DIFFERENT, ids=lambda model: model.id)
+@pytest.mark.parametrize("model", as_parameters(DIFFERENT))
 def test_the_count_without_memory_is_that_of_a_real_run(model: RegisteredModel) -> None:
     small = dataclasses.replace(model.spec.input, frames=4, size=64, resize=None)
     options = {"layers": 1} if model.spec.options.get("layers") else {}

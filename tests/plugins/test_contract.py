@@ -6,17 +6,12 @@ import pytest
 
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.testing import check_model
+from tests.models import as_parameters
 
 MODELS = [pytest.param(model, id=model.id) for model in get_registry().models]
 SIZE = 32
 FRAMES = 8
 LAYERS = 2
-LIKE_OTHERS = ("mc3_18", "mvit_v2_s", "swin3d_s", "swin3d_b")
-"""Models that differ from another one of their architecture in sizes, and take long: they are tested at full size."""
-QUICK = [
-    pytest.param(model, id=model.id, marks=[pytest.mark.slow] if model.spec.name in LIKE_OTHERS else [])
-    for model in get_registry().models
-]
 
 
 def reduced(model: RegisteredModel) -> dict[str, object]:
@@ -27,7 +22,7 @@ def reduced(model: RegisteredModel) -> dict[str, object]:
     return layers | backbone
 
 
-@pytest.mark.parametrize("model", QUICK)
+@pytest.mark.parametrize("model", as_parameters(get_registry().models))
 def test_contract(model: RegisteredModel) -> None:
     check_model(model, size=SIZE, frames=min(model.spec.input.frames, FRAMES), options=reduced(model))
 

@@ -23,7 +23,7 @@ from actrec_zoo.weights import torchvision_state
 from actrec_zoo_plugins.torchvision_video.model import build
 from actrec_zoo_plugins.torchvision_video.mvit import PassedBy, multiscale_features
 from tests import upstream
-from tests.plugins.test_contract import LIKE_OTHERS
+from tests.models import LIKE_OTHERS
 
 SPECS = [
     pytest.param(model.spec, id=model.spec.name)

@@ -19,6 +19,7 @@ from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.parameters import set_trainable, set_training_mode
 from actrec_zoo.training.recompute import blocks, keep_activations, recompute_blocks
 from actrec_zoo_plugins.tiny.model import TinyConv3d
+from tests.models import as_parameters
 from tests.training.test_trainer import TINY, rows
 
 FIRST_PARTY = list({(m.spec.builder, str(m.spec.options)): m for m in get_registry().models}.values())
@@ -52,7 +53,7 @@ def step(model: VideoClassifier) -> tuple[dict[str, Tensor], dict[str, Tensor], 
     return gradients, buffers, sum(size for place, size in kept.items() if place not in weights)
 
 
-@pytest.mark.parametrize("model", FIRST_PARTY, ids=lambda model: model.spec.name)
+@pytest.mark.parametrize("model", as_parameters(FIRST_PARTY))
 def test_a_step_is_the_same_bit_for_bit_and_keeps_less(model: RegisteredModel) -> None:
     results = []
     for again in (False, True):
