@@ -17,6 +17,7 @@ from actrec_zoo.nn import TokenHead
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.spec import InputSpec
 from tests.distributions import Site
+from tests.models import as_parameters
 
 SMALL = InputSpec(frames=4, size=32)
 DIFFERENT = list({(m.spec.builder, str(m.spec.options)): m for m in get_registry().models}.values())
