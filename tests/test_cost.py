@@ -17,6 +17,7 @@ from actrec_zoo.nn import TokenHead
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.spec import InputSpec
 from tests.distributions import Site
+from tests.models import as_parameters
 
 SMALL = InputSpec(frames=4, size=32)
 DIFFERENT = list({(m.spec.builder, str(m.spec.options)): m for m in get_registry().models}.values())
@@ -65,7 +66,7 @@ def test_an_encoder_that_was_frozen_is_counted_whole() -> None:
     assert counted == 2 * (projections + feedforward + attention + 5 * width)
 
 
-@pytest.mark.parametrize("model", DIFFERENT, ids=lambda model: model.id)
+@pytest.mark.parametrize("model", as_parameters(DIFFERENT))
 def test_the_count_without_memory_is_that_of_a_real_run(model: RegisteredModel) -> None:
     small = dataclasses.replace(model.spec.input, frames=4, size=64, resize=None)
     options = {"layers": 1} if model.spec.options.get("layers") else {}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 import actrec_zoo_plugins.tiny
 from actrec_zoo.plugin_manager import Plugin
@@ -62,6 +63,14 @@ class BatchStatistics(Good):
 
     def forward_features(self, clips: Tensor) -> Tensor:
         return super().forward_features(clips - clips.mean(dim=0))
+
+
+class LostBranch(Good):
+    """Its only branch is dropped in training, always."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes)
+        self.backbone.append(StochasticDepth(1.0, "row"))
 
 
 class Unused(Good):
@@ -388,6 +397,10 @@ def test_broken_rule_is_found(rule: str, network: type[nn.Module], changes: dict
     assert complaint in result.message
 
 
+def test_stochastic_depth_is_no_lack_of_gradients() -> None:
+    assert examine_model(registered(LostBranch))["gradients"].status == "passed"
+
+
 def test_plugin_that_imports_torch_is_found() -> None:
     assert "importing actrec_zoo.nn imports torch" in examined_plugin("actrec_zoo.nn")
     assert "No module named" in examined_plugin("tests.distributions", name="no_such_module")
@@ -492,6 +505,12 @@ def test_rules_leave_the_network_and_the_random_numbers_as_they_were() -> None:
     assert [(r.rule, r.message) for r in first.results] == [
         (r.rule, r.message) for r in examine_model(registered(DeadAttention)).results
     ]
+
+
+def test_shorter_clips() -> None:
+    in_the_classifier = registered(FramesInTheClassifier, options={"frames": None})
+    assert examine_model(in_the_classifier, frames=4)["forward"].status == "passed"
+    assert "mat1 and mat2 shapes cannot be" in examine_model(in_the_classifier, frames=2)["forward"].message
 
 
 def test_model_by_name_by_spec_and_at_another_size() -> None:

@@ -20,7 +20,11 @@ from actrec_zoo.spec import WeightsRef
 
 Network = TypeVar("Network", bound=nn.Module)
 
-_TORCHVISION_TAGS = {"imagenet": "IMAGENET1K_V1", "kinetics400": "KINETICS400_V1"}
+_TORCHVISION_TAGS = {
+    "imagenet": "IMAGENET1K_V1",
+    "kinetics400": "KINETICS400_V1",
+    "kinetics400_imagenet22k": "KINETICS400_IMAGENET22K_V1",
+}
 _LISTED = 8
 _PORTED = {"transform_input": True, "init_weights": True}
 _ARGUMENTS = {"googlenet": _PORTED, "inception_v3": _PORTED}
@@ -86,7 +90,7 @@ def torchvision_model(name: str, *, pretrained: str | None = None, **arguments: 
 
     Args:
         name: such as `resnet50` or `r3d_18`.
-        pretrained: `imagenet` or `kinetics400`; None leaves torchvision's random initialisation.
+        pretrained: a tag, such as `imagenet` or `kinetics400`; None leaves torchvision's random initialisation.
         arguments: passed to torchvision's builder.
 
     Raises:
@@ -101,8 +105,34 @@ def torchvision_model(name: str, *, pretrained: str | None = None, **arguments: 
     except (TypeError, ValueError) as error:
         raise ConfigError(f"torchvision cannot build {name!r} with {arguments}: {error}") from error
     if pretrained is not None:
-        load_strictly(net, _torchvision_state(name, pretrained), source=f"torchvision's {pretrained} weights")
+        load_strictly(net, torchvision_state(name, pretrained), source=f"torchvision's {pretrained} weights")
     return net
+
+
+def torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
+    """Upstream's tensors of a torchvision model, by upstream's own key names.
+
+    Args:
+        name: such as `resnet50` or `r3d_18`.
+        tag: `imagenet`, `kinetics400` or `kinetics400_imagenet22k`.
+
+    Raises:
+        WeightsError: torchvision has no such weights, or they cannot be downloaded; the message names the address and
+            the ways on.
+    """
+    available = {member.name: member for member in models.get_model_weights(name)}
+    member = available.get(_TORCHVISION_TAGS.get(tag, ""))
+    if member is None:
+        raise WeightsError(f"torchvision has no {tag!r} weights for {name!r}; it has {', '.join(available)}")
+    try:
+        return cast(
+            dict[str, Tensor],
+            member.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True),
+        )
+    except (URLError, OSError, RuntimeError) as error:
+        raise _unreachable(
+            str(member.url), error, "`--backbone-weights FILE.safetensors` takes a file that you have"
+        ) from error
 
 
 def hub_state(weights: WeightsRef) -> dict[str, Tensor]:
@@ -179,22 +209,6 @@ def _hub_file(weights: WeightsRef, name: str) -> Path:
             f"{weights.url} ({name} of commit {commit[:7]})",
             error,
             f"a copy that `hf download {repository} --revision {commit}` fetched elsewhere is found through HF_HOME",
-        ) from error
-
-
-def _torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
-    available = {member.name: member for member in models.get_model_weights(name)}
-    member = available.get(_TORCHVISION_TAGS.get(tag, ""))
-    if member is None:
-        raise WeightsError(f"torchvision has no {tag!r} weights for {name!r}; it has {', '.join(available)}")
-    try:
-        return cast(
-            dict[str, Tensor],
-            member.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True),
-        )
-    except (URLError, OSError, RuntimeError) as error:
-        raise _unreachable(
-            str(member.url), error, "`--backbone-weights FILE.safetensors` takes a file that you have"
         ) from error
 
 

@@ -48,12 +48,20 @@ WEIGHTS = {
     ),
 }
 FIGURES_OF_TORCHVISION = {
-    "r3d_18": (63.2, 83.479),
-    "r2plus1d_18": (67.463, 86.175),
-    "resnet50": (76.13, 92.862),
-    "resnet18": (69.758, 89.078),
-    "squeezenet1_1": (58.178, 80.624),
-    "mobilenet_v2": (71.878, 90.286),
+    "R3D_18_Weights.KINETICS400_V1": (63.2, 83.479),
+    "R2Plus1D_18_Weights.KINETICS400_V1": (67.463, 86.175),
+    "ResNet50_Weights.IMAGENET1K_V1": (76.13, 92.862),
+    "ResNet18_Weights.IMAGENET1K_V1": (69.758, 89.078),
+    "SqueezeNet1_1_Weights.IMAGENET1K_V1": (58.178, 80.624),
+    "MobileNet_V2_Weights.IMAGENET1K_V1": (71.878, 90.286),
+    "MC3_18_Weights.KINETICS400_V1": (63.96, 84.13),
+    "S3D_Weights.KINETICS400_V1": (68.368, 88.05),
+    "MViT_V1_B_Weights.KINETICS400_V1": (78.477, 93.582),
+    "MViT_V2_S_Weights.KINETICS400_V1": (80.757, 94.665),
+    "Swin3D_T_Weights.KINETICS400_V1": (77.715, 93.519),
+    "Swin3D_S_Weights.KINETICS400_V1": (79.521, 94.158),
+    "Swin3D_B_Weights.KINETICS400_V1": (79.427, 94.386),
+    "Swin3D_B_Weights.KINETICS400_IMAGENET22K_V1": (81.643, 95.574),
 }
 
 _STUDY = {"epochs": 30, "batch_size": 8, "optimizer": "adam", "lr": 1e-4, "weight_decay": 1e-4}
@@ -68,6 +76,41 @@ _VIDEOMAE = {
     "schedule": "cosine",
     "warmup_epochs": 5,
     "label_smoothing": 0.1,
+}
+_STEPS = {
+    "epochs": 45,
+    "optimizer": "sgd",
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "schedule": "step",
+    "milestones": (20, 30, 40),
+    "gamma": 0.1,
+    "warmup_epochs": 10,
+}
+_MVIT = {
+    "epochs": 100,
+    "batch_size": 16,
+    "optimizer": "sgd",
+    "lr": 0.0025,
+    "momentum": 0.9,
+    "weight_decay": 1e-4,
+    "no_decay": True,
+    "schedule": "cosine",
+    "min_lr": 1e-6,
+    "warmup_epochs": 3,
+    "warmup_lr": 1e-4,
+    "label_smoothing": 0.1,
+}
+_SWIN = {
+    "epochs": 30,
+    "batch_size": 8,
+    "optimizer": "adamw",
+    "lr": 1e-3 * 8 / 64,
+    "lr_factors": {"backbone": 0.1},
+    "no_decay": True,
+    "schedule": "cosine",
+    "warmup_epochs": 2.5,
+    "warmup_lr": 1e-3 * 8 / 64 * 0.1,
 }
 _FLIPPED = {"sampling": "random", "augment": ("random_crop", "horizontal_flip")}
 RECIPES: dict[str, dict[str, Any]] = {
@@ -90,6 +133,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     "videomae": _VIDEOMAE | _FLIPPED | {"epochs": 75},
     "videomae_small": _VIDEOMAE | _FLIPPED | {"epochs": 150},
     "videomae_ssv2": _VIDEOMAE | {"epochs": 30, "sampling": "uniform", "augment": ("random_crop",)},
+    "mc3_18": _STEPS | _FLIPPED | {"batch_size": 16, "lr": pytest.approx(0.64 * 16 / (64 * 24), rel=0.01)},
+    "s3d": _STEPS | _FLIPPED | {"batch_size": 8, "lr": pytest.approx(0.2 * 8 / (64 * 12), rel=0.01), "frames": 64},
+    "mvit_v1_b": _MVIT | _FLIPPED,
+    "mvit_v2_s": _MVIT | _FLIPPED,
+    "swin3d_t": _SWIN | _FLIPPED | {"weight_decay": 0.02},
+    "swin3d_s": _SWIN | _FLIPPED | {"weight_decay": 0.02},
+    "swin3d_b": _SWIN | _FLIPPED | {"weight_decay": 0.05},
     "videomae_hybrid": _STUDY | _BLOCKS | {"augment": ("resize", "random_crop", "horizontal_flip", "rotation")},
 }
 
@@ -107,8 +157,9 @@ def test_weights_of_the_hub(name: str) -> None:
 @pytest.mark.parametrize("model", get_registry().models, ids=lambda model: model.id)
 def test_figures_of_torchvision_are_quoted_as_printed(model: Any) -> None:
     for weights in model.spec.weights.values():
-        if weights.source.startswith("torchvision:"):
-            top1, top5 = FIGURES_OF_TORCHVISION[model.spec.options["backbone"]]
+        kind, _, member = weights.source.partition(":")
+        if kind == "torchvision":
+            top1, top5 = FIGURES_OF_TORCHVISION[member]
             assert (weights.reference.top1, weights.reference.top5) == pytest.approx((top1 / 100, top5 / 100))
 
 

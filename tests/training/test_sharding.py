@@ -18,8 +18,9 @@ from actrec_zoo.config import TrainConfig
 from actrec_zoo.errors import ConfigError
 from actrec_zoo.fitting import meta_network
 from actrec_zoo.precision import Precision
-from actrec_zoo.registry import get_registry, list_models
+from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.training.sharding import divide, is_divided
+from tests.models import as_parameters
 
 CPU = torch.device("cpu")
 _MOST_AT_ONCE = 0.75
@@ -42,9 +43,9 @@ def group(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("group")
-@pytest.mark.parametrize("name", list_models())
-def test_every_network_can_be_divided(name: str) -> None:
-    network = Whole(meta_network(get_registry().find(name)))
+@pytest.mark.parametrize("model", as_parameters(get_registry().models))
+def test_every_network_can_be_divided(model: RegisteredModel) -> None:
+    network = Whole(meta_network(model))
     divide(network, CPU)
     parameters = list(network.parameters())
     assert all(isinstance(parameter, DTensor) for parameter in parameters)

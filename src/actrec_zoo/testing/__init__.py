@@ -66,13 +66,18 @@ RULES: tuple[Rule, ...] = (
 
 
 def check_model(
-    model: str | RegisteredModel | ModelSpec, *, size: int | None = None, options: Mapping[str, Any] | None = None
+    model: str | RegisteredModel | ModelSpec,
+    *,
+    size: int | None = None,
+    frames: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Report:
     """Assert every rule of the contract on one model.
 
     Args:
         model: name or id, or a model that is not registered.
         size: input side in pixels, to save time; None takes the spec's.
+        frames: frames a clip, to save time; None takes the spec's.
         options: architecture options, to save time, such as fewer layers. The number of parameters is always that of
             the spec's own options and size.
 
@@ -82,17 +87,21 @@ def check_model(
     Raises:
         AssertionError: rules are broken; the message is the report, with what to do.
     """
-    report = examine_model(model, size=size, options=options)
+    report = examine_model(model, size=size, frames=frames, options=options)
     if not report.passed:
         raise AssertionError(f"the model contract is broken\n{report}")
     return report
 
 
 def examine_model(
-    model: str | RegisteredModel | ModelSpec, *, size: int | None = None, options: Mapping[str, Any] | None = None
+    model: str | RegisteredModel | ModelSpec,
+    *,
+    size: int | None = None,
+    frames: int | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Report:
     """As `check_model`, with the broken rules in the report."""
-    subject = Subject(_registered(model), size=size, options=options)
+    subject = Subject(_registered(model), size=size, frames=frames, options=options)
     results: list[Result] = []
     not_built = None
     with torch.random.fork_rng(devices=[]):

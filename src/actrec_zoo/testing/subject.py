@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -27,15 +28,22 @@ class Subject:
     Args:
         model: registered or not.
         size: input side in pixels; None takes the spec's.
+        frames: frames a clip; None takes the spec's.
         options: architecture options that differ from the spec's.
     """
 
     def __init__(
-        self, model: RegisteredModel, *, size: int | None = None, options: Mapping[str, Any] | None = None
+        self,
+        model: RegisteredModel,
+        *,
+        size: int | None = None,
+        frames: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.spec = model.spec
-        self.input = model.spec.input.with_size(size) if size else model.spec.input
+        preprocessing = model.spec.input.with_size(size) if size else model.spec.input
+        self.input = replace(preprocessing, frames=frames) if frames else preprocessing
         self.options = dict(options or {})
 
     def with_options(self, options: Mapping[str, Any]) -> Subject:

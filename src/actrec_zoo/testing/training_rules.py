@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.fitting import meta_network
@@ -156,12 +157,12 @@ def _gradients_of(subject: Subject, dtype: torch.dtype, nothing: float) -> tuple
     """As `_without_gradient`; a gradient that is so small, relative to the largest one, is none.
 
     Batch norms keep their statistics: those of the batch would take off any shift before them, and with it the gradient
-    of biases that count in evaluation mode.
+    of biases that count in evaluation mode. Stochastic depth keeps every branch.
     """
     classifier = subject.classifier()
     trained = _start_training(classifier, subject.spec.trainable)
     for module in classifier.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm | StochasticDepth):
             module.eval()
     classifier.to(dtype)
     _backward(classifier, random_clips(classifier).to(dtype))
