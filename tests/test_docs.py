@@ -184,7 +184,7 @@ def test_the_study_in_the_text_is_one(tmp_path: Path) -> None:
     assert example
     file = tmp_path / "mine.toml"
     file.write_text(example[1])
-    plan = plan_study(file, **{"precision": "bf16", "r3d.lr": 1e-3})
+    plan = plan_study(file, settings={"precision": "bf16", "r3d.lr": 1e-3})
     assert [run.config.lr for run in plan.runs[::3]] == [1e-3, 1e-4, 3e-6] and len(plan.runs) == 9
 
 
@@ -261,7 +261,7 @@ def test_eval_keys_are_documented() -> None:
     report = evaluator.compute()
     actual = report.to_dict(model="", protocol={}, versions={}) | analyse(predictions, report)
     table = [name for c in rows(section("docs/reference/formats.md", "## eval.json")) for name in quoted(c[0])]
-    assert set(table) == set(actual) | {"corruptions", "label_map", "left_out"}
+    assert set(table) == set(actual) | {"identity", "corruptions", "label_map", "left_out"}
     parts = (actual["clip"], actual["video"], actual["per_class"][0], actual["calibration"], actual["intervals"])
     for keys in (*parts, actual["calibration"]["bins"][0], actual["intervals"]["video"]):
         assert "{" + ", ".join(keys) + "}" in section("docs/reference/formats.md", "## eval.json")

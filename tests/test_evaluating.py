@@ -14,6 +14,7 @@ import pytest
 
 import actrec_zoo
 from actrec_zoo.errors import DataError
+from actrec_zoo.evaluation.identity import identity, split_digest
 from tests.conftest import Outcome
 from tests.evaluation.conftest import TINY
 
@@ -196,3 +197,13 @@ def test_coverage_below_one_is_told_in_red(
     done = invoke("eval", run, "--data", data, "--split", "all", "--workers", "0", "--out", tmp_path)
     assert done.code == 0, done.err
     assert "coverage 0.9500: 1 of 20 videos could not be read, and count as wrong" in " ".join(red(done.out))
+
+
+# Identity
+
+
+def test_an_evaluation_says_of_what_it_is(run: Path, data: Path, tmp_path: Path) -> None:
+    found = actrec_zoo.evaluate(run, data, out=tmp_path / "out", **ALL | {"split": "test"})["identity"]
+    assert found == identity(run / "model.safetensors", split_digest(run / "splits" / "test.csv"), data)
+    loaded = actrec_zoo.evaluate(actrec_zoo.load(run), data, **ALL)["identity"]
+    assert loaded["weights"] is None and loaded["videos"] != found["videos"] and loaded["place"] == found["place"]

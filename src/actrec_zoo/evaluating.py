@@ -24,6 +24,7 @@ from actrec_zoo.errors import RunError
 from actrec_zoo.evaluation.analysis import analyse
 from actrec_zoo.evaluation.corruption import corruptions_named
 from actrec_zoo.evaluation.evaluator import VideoEvaluator
+from actrec_zoo.evaluation.identity import identity, videos_digest
 from actrec_zoo.evaluation.inference import AS_THEY_ARE, gather
 from actrec_zoo.evaluation.page.gallery import Footage
 from actrec_zoo.evaluation.pictures import remove_pictures, write_pictures
@@ -32,12 +33,13 @@ from actrec_zoo.evaluation.protocol import Protocol
 from actrec_zoo.evaluation.robustness import accuracy_lost
 from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool, require_score_file
 from actrec_zoo.files import require_folder, write_json
-from actrec_zoo.hub.package import EVAL_FILE, library_versions
+from actrec_zoo.hub.package import EVAL_FILE, WEIGHTS_FILE, library_versions
 from actrec_zoo.hub.remote import PREFIX
 from actrec_zoo.loading import load_to_answer, locate
 from actrec_zoo.memory import shortages_named
 from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.preparation import EvalSplit, part_of, probed, require_same_clips
+from actrec_zoo.spec import InputSpec
 from actrec_zoo.training.checkpoint import HISTORY, read_history
 from actrec_zoo.training.run import count_seen
 from actrec_zoo.training.state import EpochRecord
@@ -172,7 +174,7 @@ def evaluate(
                 track=track,
             )
         classifier.to(was_on)
-        about = _about(subject, evaluated, chosen, {"data": data_name(data), "split": split}, number_format)
+        about = _about(subject, evaluated, chosen, data, split, number_format)
         videos = Videos.of(manifest, chosen_videos)
         for evaluator in gathered.values():
             evaluator.fail_where_not_finite(videos.names)
@@ -243,19 +245,57 @@ def _evaluated(
     return _Evaluated(manifest, videos, {"label_map": used, "left_out": left_out})
 
 
+def protocol_told(
+    data: str | Path,
+    split: str,
+    protocol: Protocol,
+    *,
+    spec: InputSpec,
+    classes: int,
+    seen: int | None,
+    precision: Precision = "fp32",
+) -> dict[str, Any]:
+    """What eval.json says of how it was made.
+
+    Args:
+        data: folder or file.
+        split: part of it.
+        protocol: that was asked for.
+        spec: the model's input.
+        classes: that the model knows.
+        seen: videos that the model's run has seen in training; None where that is not known.
+        precision: that the network computed in.
+    """
+    how = protocol.describe(spec, classes)
+    return {"data": data_name(data), "split": split, "seen": seen, "precision": precision, **how}
+
+
 def _about(
-    subject: _Subject, evaluated: _Evaluated, protocol: Protocol, asked: Mapping[str, str], precision: Precision
+    subject: _Subject, evaluated: _Evaluated, protocol: Protocol, data: str | Path, split: str, precision: Precision
 ) -> dict[str, Any]:
     """What was evaluated, and how; every process has to call this."""
     model, home = subject.classifier, subject.home
-    seen = home and distributed.from_first(lambda: count_seen(home, evaluated.manifest, evaluated.videos))
-    how = protocol.describe(model.input, len(model.labels))
+    seen = distributed.from_first(lambda: _seen(home, evaluated))
+    spec, classes = model.input, len(model.labels)
     return {
         "model": model.id,
-        "protocol": {**asked, "seen": seen, "precision": precision, **how},
+        "protocol": protocol_told(data, split, protocol, spec=spec, classes=classes, seen=seen, precision=precision),
+        "identity": distributed.from_first(lambda: _identity(home, evaluated, data)),
         "versions": library_versions(),
         **evaluated.mapping,
     }
+
+
+def _seen(home: Path | None, evaluated: _Evaluated) -> int | None:
+    return None if home is None else count_seen(home, evaluated.manifest, evaluated.videos)
+
+
+def _identity(home: Path | None, evaluated: _Evaluated, data: str | Path) -> dict[str, str | None]:
+    """What is needed to know the weights, the videos and the data again."""
+    manifest, videos = evaluated.manifest, evaluated.videos
+    labels = (manifest.classes[label] for label in manifest.labels[videos].tolist())
+    digest = videos_digest(zip(manifest.names.take(videos), labels, strict=True))
+    return identity(None if home is None else home / WEIGHTS_FILE, digest, data)
 
 
 def _finished(

@@ -70,6 +70,9 @@ def test_a_run_that_fails_is_told_and_costs_the_exit_code(invoke: Invoke, file: 
         (("report", "--data", "x", "--seeds", "a"), "'a' is no list of numbers"),
         (("report", "--data", "x", "--set", "epochs=2", "--epochs", "3"), "epochs is given twice"),
         (("report", "--data", "none", "--models", "r3d"), "none"),
+        (("report", "--data", "x", "--set", "fail_fast=true"), "there is no setting 'fail_fast' (flag)"),
+        (("report", "--data", "x", "--set", "told=1"), "there is no setting 'told' (flag)"),
+        (("report", "--data", "x", "--set", "out=y"), "there is no setting 'out' (flag)"),
     ],
 )
 def test_what_does_not_fit_ends_in_one_line(

@@ -65,6 +65,7 @@ def test_a_study_is_read_whole(tmp_path: Path) -> None:
         ("seeds = []\n[models.r3d]", "'seeds' is []"),
         ("seeds = [1, 1]\n[models.r3d]", "seeds: a seed is there twice"),
         ("[settings]\nsplits = 'x'\n[models.r3d]", "[settings] has splits, which is one for all runs"),
+        ("[settings]\nmodel = 'r3d'\n[models.r3d]", "[settings] has model: give it in [models.NAME]"),
         ("[models.r3d]\nseed = 1", "[models.r3d] has a seed: list them in seeds"),
         ("[models.'a/b']", "'a/b' in [models] cannot be a name"),
         ("[models.r3d]\npublished = { top1 = 74.5 }", "'models.r3d.published.top1' is 74.5"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from actrec_zoo.errors import ConfigError, UnknownNameError
-from actrec_zoo.studies import Plan, plan_study
+from actrec_zoo.studies import Plan, look, plan_study
 
 TWO = """
 seeds = [0, 1]
@@ -35,11 +35,11 @@ def settings(plan: Plan, name: str) -> dict[str, object]:
 
 
 def test_the_nearer_setting_wins(two: Path) -> None:
-    plan = plan_study(two, "videos", **{"epochs": 7, "wide.lr": 0.3, "wide.options.width": 64})
+    plan = plan_study(two, "videos", settings={"epochs": 7, "wide.lr": 0.3, "wide.options.width": 64})
     assert [run.name for run in plan.runs] == ["tiny_conv3d-seed0", "tiny_conv3d-seed1", "wide-seed0", "wide-seed1"]
     assert settings(plan, "tiny_conv3d-seed1") == {"lr": 0.2, "epochs": 7, "options": {}, "seed": 1}
     assert settings(plan, "wide-seed0") == {"lr": 0.3, "epochs": 7, "options": {"width": 64}, "seed": 0}
-    assert all(run.state(plan.study.how) == "new" for run in plan.runs)
+    assert {state for _, state in look(plan)} == {"new"}
     assert plan.folder == Path("studies/two") and not plan.folder.exists()
 
 
@@ -53,11 +53,12 @@ def test_models_and_seeds_are_chosen(two: Path) -> None:
     [
         ({"models": ["wdie"]}, UnknownNameError, r"no model 'wdie'. Did you mean wide\? It has tiny_conv3d, wide"),
         ({"seeds": [1, 1]}, ConfigError, "--seeds 1,1: one is there twice"),
-        ({"lrr": 1}, ConfigError, r"no setting 'lrr' \(flag\). Did you mean lr"),
-        ({"wide.options.widht": 1}, ConfigError, r"no option 'widht'. Did you mean width\?"),
-        ({"epochs": 0}, ConfigError, r"'epochs' \(flag\) is 0"),
-        ({"seed": 1}, ConfigError, "give --seeds"),
-        ({"wide.ratios": 1}, ConfigError, "the data are one for all"),
+        ({"settings": {"lrr": 1}}, ConfigError, r"no setting 'lrr' \(flag\). Did you mean lr"),
+        ({"settings": {"fail_fast": True}}, ConfigError, r"no setting 'fail_fast' \(flag\)"),
+        ({"settings": {"wide.options.widht": 1}}, ConfigError, r"no option 'widht'. Did you mean width\?"),
+        ({"settings": {"epochs": 0}}, ConfigError, r"'epochs' \(flag\) is 0"),
+        ({"settings": {"seed": 1}}, ConfigError, "give --seeds"),
+        ({"settings": {"wide.ratios": 1}}, ConfigError, "the data are one for all"),
     ],
 )
 def test_what_does_not_fit_is_refused(two: Path, given: dict[str, object], error: type[Exception], said: str) -> None:
@@ -70,6 +71,12 @@ def test_a_setting_of_the_file_is_refused_with_its_table(tmp_path: Path) -> None
     file.write_text("[models.r3d]\nlearning_rate = 1")
     with pytest.raises(ConfigError, match=r"no setting 'learning_rate' \(study, \[models.r3d\]\)"):
         plan_study(file, "videos")
+
+
+def test_views_that_cannot_be_shown_are_told_before_hours_of_training(two: Path) -> None:
+    two.write_text('views = "2x3"' + TWO)
+    with pytest.raises(ConfigError, match=r"^tiny_conv3d: --views 2x3: the model's input .*: give --views 2x1"):
+        plan_study(two, "videos")
 
 
 def test_a_study_needs_data(two: Path) -> None:

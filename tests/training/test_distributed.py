@@ -79,7 +79,7 @@ def assert_same_run(one: Path, two: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [NO_BATCH_STATISTICS | {"accumulate": 2}, FROZEN | {"batch_size": 5}],
+    [NO_BATCH_STATISTICS | {"accumulate": 2}, pytest.param(FROZEN | {"batch_size": 5}, marks=pytest.mark.slow)],
     ids=["clips in two parts", "features"],
 )
 def test_two_processes_train_the_model_that_one_does(squares: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -144,6 +144,7 @@ def test_accelerate_launch_starts_the_same_run(squares: Path, tmp_path: Path) ->
     assert_same_run(alone.path, tmp_path / "two")
 
 
+@pytest.mark.slow
 def test_accelerates_single_process_is_not_taken_for_several(squares: Path, tmp_path: Path) -> None:
     launcher = (*ACCELERATE, "--cpu", "--num_processes", "2", "--num_machines", "1")
     done = trained(squares, tmp_path / "two", FROZEN | {"epochs": 1}, launcher=launcher)

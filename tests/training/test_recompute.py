@@ -22,6 +22,8 @@ from actrec_zoo_plugins.tiny.model import TinyConv3d
 from tests.training.test_trainer import TINY, rows
 
 FIRST_PARTY = list({(m.spec.builder, str(m.spec.options)): m for m in get_registry().models}.values())
+QUICK = {"tiny_conv3d", "squeezenet_attn", "r3d_attn8", "timesformer_ssv2", "videomae_small"}
+"""One model of each kind of backbone."""
 
 
 def small(model: RegisteredModel, trainable: tuple[str, ...] = ("*",)) -> VideoClassifier:
@@ -52,7 +54,10 @@ def step(model: VideoClassifier) -> tuple[dict[str, Tensor], dict[str, Tensor], 
     return gradients, buffers, sum(size for place, size in kept.items() if place not in weights)
 
 
-@pytest.mark.parametrize("model", FIRST_PARTY, ids=lambda model: model.spec.name)
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(m, id=m.spec.name, marks=[] if m.spec.name in QUICK else pytest.mark.slow) for m in FIRST_PARTY],
+)
 def test_a_step_is_the_same_bit_for_bit_and_keeps_less(model: RegisteredModel) -> None:
     results = []
     for again in (False, True):
@@ -128,7 +133,10 @@ def test_a_backbone_without_blocks_says_so() -> None:
         recompute_blocks(made)
 
 
-@pytest.mark.parametrize("settings", [{}, {"ema": 0.9, "accumulate": 2}, {"precision": "bf16"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"ema": 0.9, "accumulate": 2}, *(pytest.param(s, marks=pytest.mark.slow) for s in ({}, {"precision": "bf16"}))],
+)
 def test_a_run_ends_in_the_same_bytes(squares: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     kept, again = (
         actrec_zoo.train(

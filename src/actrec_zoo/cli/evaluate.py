@@ -130,7 +130,8 @@ def _print_cautions(console: Console, result: dict[str, Any]) -> None:
         console.print(f"left out by --map-labels, videos of {classes}: {videos}")
     protocol, expected = result["protocol"], result["n_expected"]
     if result["coverage"] < 1:
-        share = f"coverage {result['coverage']:.4f}: {result['n_failed']} of {expected} videos could not be read"
+        coverage = min(result["coverage"], 0.9999)  # what is missing is not rounded away
+        share = f"coverage {coverage:.4f}: {result['n_failed']} of {expected} videos could not be read"
         console.print(f"{share}, and count as wrong", style=_WRONG)
     if protocol["seen"]:
         seen = f"{protocol['seen']} of {expected} videos are among those that the run trained on or chose its epoch by"

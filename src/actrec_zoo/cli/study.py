@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -57,37 +56,38 @@ def command(
 
     settings = dict(map(parse_assignment, assignments))
     for key in ("epochs", "device", "workers"):
-        if key in settings and options[key] is not None:
+        value = options.pop(key)
+        if key in settings and value is not None:
             raise ConfigError(f"{key} is given twice, by --set and by a flag of its own: leave one out")
-    given = {"models": models, **settings, **{key: value for key, value in options.items() if value is not None}}
+        settings |= {} if value is None else {key: value}
+    plan = plan_study(study, models=models, settings=settings, **options)
     if dry_run:
-        _show_plan(plan_study(study, **given))
+        _show_plan(plan)
         return
-    finished = _run(study, fail_fast, given)
+    finished = _run(plan, fail_fast)
     _summarise(finished)
     if finished.failures:
         click.get_current_context().exit(FOUND_SOMETHING)
 
 
-def _run(study: str, fail_fast: bool, given: Mapping[str, Any]) -> FinishedStudy:
-    import actrec_zoo
+def _run(plan: Plan, fail_fast: bool) -> FinishedStudy:
     from actrec_zoo.cli.display import ProgressDisplay
     from actrec_zoo.cli.log import show_log
     from actrec_zoo.cli.study_reporter import StudyReporter
+    from actrec_zoo.studies import run_plan
 
     show_log()
     with ProgressDisplay() as display:
         reporter = StudyReporter(display)
-        return actrec_zoo.study(
-            study, fail_fast=fail_fast, told=reporter, callbacks=[reporter], track=display.track, **given
-        )
+        return run_plan(plan, fail_fast=fail_fast, told=reporter, callbacks=[reporter], track=display.track)
 
 
 def _show_plan(plan: Plan) -> None:
     from actrec_zoo.cli.display import make_console, make_table, printable
+    from actrec_zoo.studies import look
 
     table = make_table("run", "state", ">epochs", "settings of the study")
-    for run, state in plan.states():
+    for run, state in look(plan):
         settings = " ".join(f"{key}={value}" for key, value in run.settings.items())
         table.add_row(run.name, state, str(run.config.epochs), printable(settings))
     console = make_console()

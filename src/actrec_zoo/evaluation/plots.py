@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,7 @@ def plot_evaluation(
     Raises:
         RunError: a file cannot be written.
     """
-    labels = [_short(label) for label in result["labels"]]
+    labels = _names(result["labels"])
     figures = {
         "confusion": _confusion(result["confusion"], labels),
         "precision_recall": _precision_recall(curves, labels),
@@ -111,16 +112,17 @@ def _precision_recall(curves: Sequence[Curve | None], labels: Sequence[str]) -> 
 
     figure = _figure(7, 4.5)
     axes = figure.subplots()
-    lines: dict[str, Any] = {}
+    lines, named = [], []
     for number, (curve, label) in enumerate(zip(curves, labels, strict=True)):
         if curve is not None:
             color = colormaps["turbo"]((number + 0.5) / len(labels))
-            (line,) = axes.plot(curve[1], curve[0], drawstyle="steps-pre", linewidth=1, color=color)
-            lines[label] = line
+            # recall falls along a curve, and each precision is that of the recall down to the next one
+            lines += axes.plot(curve[1], curve[0], drawstyle="steps-post", linewidth=1, color=color)
+            named.append(label)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
     if len(lines) <= _MOST_NAMED // 2:
-        legend = figure.legend(lines.values(), map(str, range(len(lines))), loc="outside right upper", fontsize=7)
-        for text, label in zip(legend.get_texts(), lines, strict=True):  # as it is, were it `_a$b$`
+        legend = figure.legend(lines, map(str, range(len(lines))), loc="outside right upper", fontsize=7)
+        for text, label in zip(legend.get_texts(), named, strict=True):  # as it is, were it `_a$b$`
             text.set_parse_math(False)
             text.set_text(label)
     return figure
@@ -180,6 +182,13 @@ def _shares(counts: Sequence[int]) -> list[float]:
     """Each count as a share of the row."""
     whole = max(1, sum(counts))
     return [count / whole for count in counts]
+
+
+def _names(labels: Sequence[str]) -> list[str]:
+    """The classes as a figure has room for them; those that look alike then have their numbers, from 1."""
+    names = [_short(label) for label in labels]
+    times = Counter(names)
+    return [f"{name} ({n})" if times[name] > 1 else name for n, name in enumerate(names, start=1)]
 
 
 def _short(label: str) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from actrec_zoo.data.probe import Track, no_progress
-from actrec_zoo.errors import RunError
-from actrec_zoo.files import remove_leftovers, require_folder
-from actrec_zoo.locking import LOCK_FILE, locked
+from actrec_zoo.files import remove_leftovers
+from actrec_zoo.locking import locked
 from actrec_zoo.studies.definition import read_study, shipped_studies
-from actrec_zoo.studies.plan import Plan, PlannedRun, make_plan
+from actrec_zoo.studies.folder import look
+from actrec_zoo.studies.plan import Plan, PlannedRun, plan_study
 from actrec_zoo.studies.results import STUDY_FILE
 from actrec_zoo.studies.running import CURVES, TABLE_FILE, Listener, Runner
 from actrec_zoo.training.state import Callback, terminated_like_interrupted
@@ -25,8 +25,10 @@ __all__ = [
     "Listener",
     "Plan",
     "PlannedRun",
+    "look",
     "plan_study",
     "read_study",
+    "run_plan",
     "shipped_studies",
     "study",
 ]
@@ -39,7 +41,7 @@ class FinishedStudy:
     Attributes:
         path: folder with study.json, table.md, table.csv, plots/, splits/ and runs/.
         results: what study.json holds.
-        failures: why runs could not be finished, by name of the run.
+        failures: why runs that were asked for could not be finished, by name of the run.
     """
 
     path: Path
@@ -57,11 +59,11 @@ def study(
     data_format: str | None = None,
     classes: str | None = None,
     splits: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     fail_fast: bool = False,
     told: Listener | None = None,
     callbacks: Sequence[Callback] = (),
     track: Track[Any] = no_progress,
-    **settings: Any,
 ) -> FinishedStudy:
     """Train and evaluate the models of a study on one split; what is done already in `out` is kept.
 
@@ -74,12 +76,12 @@ def study(
         data_format: name of the layout.
         classes: text file with the classes to keep, or `hmdb_simp`.
         splits: folder of split files, of which the study keeps a copy.
+        settings: keys of `actrec_zoo.config.TrainConfig` for all models, or with the name of one before them
+            (`r3d.lr`); a None is left out.
         fail_fast: end with the first run that fails, instead of going on with the others.
         told: how it goes on.
         callbacks: told about steps and epochs of each training.
         track: shows the progress of long preparations.
-        settings: keys of `actrec_zoo.config.TrainConfig` for all models, or with the name of one before them
-            (`**{"r3d.lr": 1e-4}`); a None is left out.
 
     Raises:
         ActrecZooError: the study, a model, the data or the settings do not fit, a run in `out` was begun with others,
@@ -95,51 +97,24 @@ def study(
         data_format=data_format,
         classes=classes,
         splits=splits,
-        **settings,
+        settings=settings,
     )
-    plan.states()  # what does not fit is told before anything is written
-    _require_study(plan.folder)
+    return run_plan(plan, fail_fast=fail_fast, told=told, callbacks=callbacks, track=track)
+
+
+def run_plan(
+    plan: Plan,
+    *,
+    fail_fast: bool = False,
+    told: Listener | None = None,
+    callbacks: Sequence[Callback] = (),
+    track: Track[Any] = no_progress,
+) -> FinishedStudy:
+    """Do what a plan says; see `study`."""
+    look(plan)  # what does not fit is told before anything is written
     plan.folder.mkdir(parents=True, exist_ok=True)
     runner = Runner(plan, told or Listener(), callbacks, track, fail_fast)
     with locked(plan.folder), terminated_like_interrupted():
         remove_leftovers(plan.folder)
         runner.run()
-    runs = [run for model in runner.results["models"] for run in model["runs"]]
-    return FinishedStudy(plan.folder, runner.results, {run["name"]: run["error"] for run in runs if run["error"]})
-
-
-def plan_study(
-    study: str | Path,
-    data: str | Path | None = None,
-    *,
-    out: str | Path | None = None,
-    models: Sequence[str] = (),
-    seeds: Sequence[int] = (),
-    data_format: str | None = None,
-    classes: str | None = None,
-    splits: str | Path | None = None,
-    **settings: Any,
-) -> Plan:
-    """What `study` would do; the data are not looked at, and nothing is written.
-
-    Raises:
-        ActrecZooError: the study, a model or the settings do not fit.
-    """
-    return make_plan(
-        read_study(study),
-        data={"path": data, "data_format": data_format, "classes": classes, "splits": splits},
-        out=Path(out) if out else Path("studies") / Path(study).stem,
-        models=models,
-        seeds=seeds,
-        settings=settings,
-    )
-
-
-def _require_study(folder: Path) -> None:
-    """Check that a folder is new, empty, or that of a study."""
-    require_folder(folder)
-    if not folder.is_dir() or (folder / STUDY_FILE).is_file():
-        return
-    others = [path.name for path in folder.iterdir() if path.name not in (LOCK_FILE, "splits")]
-    if others:
-        raise RunError(f"--out {folder} exists and is no study: it has no {STUDY_FILE}. Choose another folder")
+    return FinishedStudy(plan.folder, runner.results, runner.failures)

@@ -54,7 +54,7 @@ def plot_curves(path: Path, results: Mapping[str, Any], folder: Path) -> None:
 def _losses(histories: Sequence[Sequence[Mapping[str, float]]], part: str) -> NDArray[np.float64]:
     """Losses [seeds, epochs], of the epochs that all seeds have."""
     epochs = min(map(len, histories))
-    return np.array([[row[part] for row in history[:epochs]] for history in histories], dtype=np.float64)
+    return np.array([[row.get(part, np.nan) for row in history[:epochs]] for history in histories], dtype=np.float64)
 
 
 def _draw(axes: Any, losses: NDArray[np.float64], label: str) -> None:

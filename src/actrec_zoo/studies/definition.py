@@ -124,6 +124,8 @@ class Study(_Table):
                 raise ValueError(f"[{table}] has {key}, which is one for all runs: put it into [data]")
             if key == "seed":
                 raise ValueError(f"[{table}] has a seed: list them in seeds")
+            if key == "model":
+                raise ValueError(f"[{table}] has model: give it in [models.NAME]")
         return self
 
     @cached_property

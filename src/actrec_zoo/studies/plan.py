@@ -1,4 +1,4 @@
-"""The runs of a study: their settings, where they lie, and what is left to do of each."""
+"""The runs of a study: their settings, and where they lie. Nothing is looked at."""
 
 from __future__ import annotations
 
@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from actrec_zoo.config import Layer, Resolved, TrainConfig, flatten, resolve
-from actrec_zoo.data.layouts import data_name
+from actrec_zoo.data.classes import CLASS_LISTS
+from actrec_zoo.data.layouts import place_of
 from actrec_zoo.errors import ConfigError, UnknownNameError, did_you_mean
-from actrec_zoo.evaluation.protocol import Protocol
-from actrec_zoo.files import is_leftover
-from actrec_zoo.locking import LOCK_FILE
 from actrec_zoo.registry import RegisteredModel, get_registry
-from actrec_zoo.runs.record import RunRecord, read_run
-from actrec_zoo.spec import Reference
-from actrec_zoo.studies.definition import OF_THE_DATA, Study, StudyData
-from actrec_zoo.training.run import RunFolder, refuse_changes
-
-State = Literal["new", "interrupted", "trained", "done"]
-"""What is there of a run: nothing, a part of its training, the whole of it, its evaluation too."""
+from actrec_zoo.spec import InputSpec, Reference
+from actrec_zoo.studies.definition import OF_THE_DATA, Study, StudyData, read_study
 
 SPLIT: Literal["test"] = "test"
 """Part of the data that is evaluated."""
@@ -59,60 +52,21 @@ class PlannedRun:
         """All settings."""
         return self.resolved.config
 
-    def record(self) -> RunRecord | None:
-        """What lies in its folder; None where nothing was written."""
-        if not self.folder.is_dir() or all(p.name == LOCK_FILE or is_leftover(p) for p in self.folder.iterdir()):
-            return None
-        return read_run(self.folder)
-
-    def state(self, protocol: Protocol) -> State:
-        """What is there of it.
-
-        Raises:
-            ConfigError: it was begun with other settings.
-            RunError: its files cannot be read.
-        """
-        record = self.record()
-        if record is None:
-            return "new"
-        self._require_same_settings()
-        if record.state != "finished":
-            return "interrupted"
-        return "done" if self._is_evaluated(record, protocol) else "trained"
-
-    def _is_evaluated(self, record: RunRecord, protocol: Protocol) -> bool:
-        """Whether its evaluation is the study's: somebody may have evaluated it otherwise since."""
-        how = (record.evaluation or {}).get("protocol", {})
-        asked = {"name": protocol.title, "split": SPLIT, "data": data_name(str(self.config.data))}
-        return all(how.get(key) == value for key, value in asked.items())
-
-    def _require_same_settings(self) -> None:
-        before = RunFolder(self.folder, fresh=False).settings()
-        after = self.resolved
-        if after.config.batch_size == "auto":  # it was chosen when the run began
-            chosen = {"batch_size": before.values.get("batch_size", "auto")}
-            after = Resolved(after.config.model_copy(update=chosen), after.origins)
-        try:
-            refuse_changes(before, after)
-        except ConfigError as error:
-            raise ConfigError(
-                f"{self.folder} was begun with other settings than the study has now: {error} "
-                "Choose another --out, or remove that folder"
-            ) from error
-
 
 @dataclass(frozen=True)
 class Plan:
-    """A study with the data it is to run on.
+    """A study with the data that it is to run on.
 
     Attributes:
+        name: of the study's file, or of a study that comes with the package.
         study: what was read.
-        data: folder or file, and how it is divided.
+        data: folder or file, and how it is divided; paths are whole.
         folder: of all results.
         runs: of all models with all seeds, in the study's order.
         chosen: names of the models that are asked for.
     """
 
+    name: str
     study: Study
     data: StudyData
     folder: Path
@@ -134,53 +88,58 @@ class Plan:
         """The runs of the models that are asked for."""
         return [run for run in self.runs if run.entry in self.chosen]
 
-    def states(self) -> list[tuple[PlannedRun, State]]:
-        """The runs that are asked for, with what is there of each.
 
-        Raises:
-            ConfigError, RunError: one was begun with other settings, or cannot be read.
-        """
-        return [(run, run.state(self.study.how)) for run in self.wanted]
-
-
-def make_plan(
-    study: Study,
+def plan_study(
+    study: str | Path,
+    data: str | Path | None = None,
     *,
-    data: Mapping[str, Any],
-    out: Path,
+    out: str | Path | None = None,
     models: Sequence[str] = (),
     seeds: Sequence[int] = (),
-    settings: Mapping[str, Any],
+    data_format: str | None = None,
+    classes: str | None = None,
+    splits: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Say what is to run; the data are not looked at.
-
-    Args:
-        study: what was read.
-        data: keys of `StudyData` that differ from the study's; a None is left out.
-        out: folder of all results.
-        models: names in the study; all without one.
-        seeds: instead of the study's.
-        settings: of all models, or with the name of one before it, `r3d.lr`.
+    """What `actrec_zoo.study` would do, which has the same arguments; nothing is looked at, and nothing is written.
 
     Raises:
-        ConfigError: a setting does not exist or does not fit, there are no data, or a seed is there twice.
-        UnknownNameError: the study has no such model, or there is none.
+        ConfigError: the study cannot be read, a setting does not exist or does not fit, there are no data, or a seed
+            is there twice.
+        UnknownNameError: there is no such study, the study has no such model, or there is none.
     """
-    given = {key: os.fspath(v) if isinstance(v, os.PathLike) else v for key, v in data.items() if v is not None}
-    of_the_data = study.data.model_copy(update=given)
-    if of_the_data.path is None:
-        raise ConfigError("the study names no data: give --data DATA, or path in its table [data]")
+    what = read_study(study)
+    given = {"path": data, "data_format": data_format, "classes": classes, "splits": splits}
+    told = {key: os.fspath(v) if isinstance(v, os.PathLike) else v for key, v in given.items() if v is not None}
+    of_the_data = _with_whole_paths(what.data.model_copy(update=told))
     if len(set(seeds)) < len(seeds):
         raise ConfigError(f"--seeds {','.join(map(str, seeds))}: one is there twice")
-    _require_known(study, models)
-    shared, own = _divided(study, {key: value for key, value in settings.items() if value is not None})
+    _require_known(what, models)
+    shared, own = _divided(what, {key: value for key, value in (settings or {}).items() if value is not None})
+    folder = Path(out) if out else Path("studies") / Path(study).stem
     runs = [
-        _planned(study, of_the_data, out, name, seed, shared | own.get(name, {}))
-        for name in study.models
-        for seed in seeds or study.seeds
+        _planned(what, of_the_data, folder, name, seed, shared | own.get(name, {}))
+        for name in what.models
+        for seed in seeds or what.seeds
     ]
-    chosen = tuple(name for name in study.models if not models or name in models)
-    return Plan(study, of_the_data, out, tuple(runs), chosen)
+    chosen = tuple(name for name in what.models if not models or name in models)
+    return Plan(Path(study).name, what, of_the_data, folder, tuple(runs), chosen)
+
+
+def _with_whole_paths(data: StudyData) -> StudyData:
+    """The same data from wherever a study is called; links stay, as their names may say what they are."""
+    if data.path is None:
+        raise ConfigError("the study names no data: give --data DATA, or path in its table [data]")
+    whole = {
+        "path": place_of(data.path, follow=False),
+        "classes": data.classes if data.classes is None or data.classes in CLASS_LISTS else _whole(data.classes),
+        "splits": None if data.splits is None else _whole(data.splits),
+    }
+    return data.model_copy(update=whole)
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).resolve())
 
 
 def _require_known(study: Study, models: Iterable[str]) -> None:
@@ -230,8 +189,17 @@ def _planned(study: Study, data: StudyData, out: Path, name: str, seed: int, giv
         "seed": seed,
     }
     resolved = resolve(model.spec, [*layers, Layer("study", {k: v for k, v in of_the_run.items() if v is not None})])
+    _require_views(study, name, resolved.config.input_of(model.spec))
     settings: dict[str, Any] = {}
     for layer in layers:
         settings |= flatten(layer.values)
     published = entry.published.reference if entry.published else model.spec.reference
     return PlannedRun(name, model, seed, out / "runs" / f"{name}-seed{seed}", settings, resolved, published)
+
+
+def _require_views(study: Study, name: str, spec: InputSpec) -> None:
+    """Raise ConfigError where the protocol does not suit an input, which the evaluation would find out after hours."""
+    try:
+        study.how.transform(spec)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error

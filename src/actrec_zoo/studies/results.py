@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from actrec_zoo.data.layouts import data_name, read_csv
-from actrec_zoo.errors import ActrecZooError, RunError
-from actrec_zoo.files import read_json
+from actrec_zoo.errors import ActrecZooError
 from actrec_zoo.fitting import meta_network
 from actrec_zoo.hub.package import library_versions
 from actrec_zoo.runs.record import RunRecord
 from actrec_zoo.spec import Reference
+from actrec_zoo.studies.ledger import Ledger
+from actrec_zoo.studies.origin import read_origin
 from actrec_zoo.studies.plan import Plan, PlannedRun
+from actrec_zoo.studies.standing import record_of, state_of
 from actrec_zoo.training.parameters import set_trainable
 
 STUDY_FILE = "study.json"
@@ -25,62 +27,28 @@ _FORMAT = 1
 _log = logging.getLogger(__name__)
 
 
-@dataclass
-class Ledger:
-    """What the folders of runs do not tell, by name of the run.
-
-    Attributes:
-        seconds: of the clock, for training and evaluation, all attempts together.
-        errors: why a run could not be finished the last time.
-    """
-
-    seconds: dict[str, float]
-    errors: dict[str, str]
-
-    @classmethod
-    def read(cls, folder: Path) -> Ledger:
-        """Of an earlier start in this folder.
-
-        Raises:
-            RunError: study.json there is none.
-        """
-        file = folder / STUDY_FILE
-        if not file.is_file():
-            return cls({}, {})
-        try:
-            runs = [run for model in read_json(file)["models"] for run in model["runs"]]
-            seconds = {str(run["name"]): float(run["seconds"]) for run in runs if run["seconds"] is not None}
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{file} is not the record of a study: {error!r}") from error
-        return cls(seconds, {})
-
-
 def collect(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     """All figures of a study, as study.json has them; ratios are 0..1.
 
-    A model that was not asked for is there where its runs are, and have the settings that it has now.
+    A model that was not asked for is there where its runs are, and have the settings that it has now, or have failed.
     """
     models = [_model(plan, name, ledger) for name in plan.study.models]
     return {
         "format": _FORMAT,
+        "study": plan.name,
         "title": plan.study.title,
         "data": data_name(plan.path),
-        "division": division(plan),
+        "division": read_origin(plan.splits)["division"],
         "videos": {file.stem: _rows(file) for file in sorted(plan.splits.glob("*.csv"))},
         "protocol": _in_common([model["protocol"] for model in models if model["protocol"]]),
-        "models": [model for model in models if model["name"] in plan.chosen or model["finished"]],
-        "versions": library_versions(),
+        "models": [model for model in models if model["name"] in plan.chosen or _is_told_of(model)],
+        "versions": _versions(models),
     }
 
 
-def division(plan: Plan) -> dict[str, Any]:
-    """What decides the split; it is made once."""
-    given = plan.data.splits
-    return {
-        "splits": None if given is None else str(Path(given).resolve()),
-        "ratios": list(plan.data.ratios),
-        "seed": plan.data.seed,
-    }
+def _is_told_of(model: Mapping[str, Any]) -> bool:
+    """Whether there is anything to say of a model that was not asked for."""
+    return bool(model["finished"]) or any(run["error"] for run in model["runs"])
 
 
 def _model(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
@@ -98,7 +66,7 @@ def _model(plan: Plan, name: str, ledger: Ledger) -> dict[str, Any]:
         "protocol": evaluations[0]["protocol"] if evaluations else None,
         "epochs": sorted({record.epochs for record in records.values()}),
         "trained_parameters": next((_trained(run, len(records[run].labels)) for run in records), None),
-        "seconds": _sum(ledger.seconds.get(run.name) for run in records),
+        "seconds": _sum([ledger.seconds(run.name) for run in records]),
         "clip": _level([evaluation["clip"] for evaluation in evaluations]),
         "video": _level([evaluation["video"] for evaluation in evaluations]),
         "interval": evaluations[0].get("intervals") if len(evaluations) == 1 else None,
@@ -113,10 +81,16 @@ def _in_common(protocols: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     return {k: v for k, v in protocols[0].items() if all(k in other and other[k] == v for other in protocols)}
 
 
+def _versions(models: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What the runs were measured with: one version each of Python and the libraries, or several."""
+    told = [run["versions"] for model in models for run in model["runs"] if run["done"]]
+    return {name: sorted({versions[name] for versions in told if name in versions}) for name in library_versions()}
+
+
 def _finished(plan: Plan, run: PlannedRun) -> RunRecord | None:
     """The record of a run that is done, with the settings it has now; None for any other."""
     try:
-        return run.record() if run.state(plan.study.how) == "done" else None
+        return record_of(run) if state_of(run, plan) == "done" else None
     except ActrecZooError as error:
         _log.debug("left out: %s", error)
         return None
@@ -129,10 +103,10 @@ def _run(run: PlannedRun, record: RunRecord | None, ledger: Ledger) -> dict[str,
         "folder": f"runs/{run.name}",
         "seed": run.seed,
         "done": found is not None,
-        "error": ledger.errors.get(run.name),
-        "seconds": ledger.seconds.get(run.name),
+        "error": None if found else ledger.error(run.name),
+        "seconds": ledger.seconds(run.name),
         "best_epoch": int(record.best["epoch"]) if record is not None and record.best else None,
-        **{key: found[key] if found else None for key in ("n_expected", "n_failed", "clip", "video")},
+        **{key: found[key] if found else None for key in ("n_expected", "n_failed", "clip", "video", "versions")},
     }
 
 
@@ -168,10 +142,10 @@ def _trained(run: PlannedRun, classes: int) -> int | None:
     return sum(parameter.numel() for parameter in net.parameters() if parameter.requires_grad)
 
 
-def _sum(values: Iterable[float | None]) -> float | None:
-    """Of those that are known; None where none is."""
+def _sum(values: Sequence[float | None]) -> float | None:
+    """Of all of them; None where one is not known, or there is none."""
     known = [value for value in values if value is not None]
-    return sum(known) if known else None
+    return sum(known) if known and len(known) == len(values) else None
 
 
 def _plain(value: Any) -> Any:

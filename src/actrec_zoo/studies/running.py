@@ -14,16 +14,20 @@ from typing import Any
 from actrec_zoo.api import train
 from actrec_zoo.cards import run_card
 from actrec_zoo.config import TrainConfig, flatten
-from actrec_zoo.data.manifest import SPLIT_NAMES
 from actrec_zoo.data.probe import Track
-from actrec_zoo.data.splits import write_splits
-from actrec_zoo.errors import ActrecZooError, ConfigError, DataError, InterruptedRun
+from actrec_zoo.errors import ActrecZooError, DataError, InterruptedRun, RunError
 from actrec_zoo.evaluating import evaluate
-from actrec_zoo.files import read_json, write_json, write_text
+from actrec_zoo.files import write_json, write_text
+from actrec_zoo.hub.package import EVAL_FILE
 from actrec_zoo.preparation import training_data
+from actrec_zoo.runs.record import read_run
 from actrec_zoo.studies.curves import plot_curves
-from actrec_zoo.studies.plan import SPLIT, Plan, PlannedRun, State
-from actrec_zoo.studies.results import STUDY_FILE, Ledger, collect, division
+from actrec_zoo.studies.folder import is_begun, look
+from actrec_zoo.studies.ledger import Ledger
+from actrec_zoo.studies.origin import division, write_origin
+from actrec_zoo.studies.plan import SPLIT, Plan, PlannedRun
+from actrec_zoo.studies.results import STUDY_FILE, collect
+from actrec_zoo.studies.standing import State, differences
 from actrec_zoo.studies.table import as_csv, as_markdown
 from actrec_zoo.training.state import Callback
 
@@ -74,9 +78,14 @@ class Runner:
             InterruptedRun: Ctrl-C.
         """
         ledger = Ledger.read(self.plan.folder)
-        left = [(run, state) for run, state in self.plan.states() if state != "done"]
-        self._divide()
+        found = look(self.plan)
+        if not is_begun(self.plan):
+            self._divide()
+        for run, state in found:
+            if state == "done":
+                self._bring_card_up_to_date(run)
         self._write(ledger)
+        left = [(run, state) for run, state in found if state != "done"]
         for number, (run, state) in enumerate(left, start=1):
             self.told.on_run_start(run, number, len(left), self._seconds_left(left[number - 1 :], ledger))
             try:
@@ -88,32 +97,30 @@ class Runner:
             finally:
                 self._write(ledger)
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why runs that were asked for could not be finished, by their names."""
+        runs = [run for model in self.results["models"] if model["name"] in self.plan.chosen for run in model["runs"]]
+        return {run["name"]: run["error"] for run in runs if run["error"] is not None}
+
     def _divide(self) -> None:
         """Read the data and divide them; all runs have the files of the first start."""
-        self._require_same_division()
-        if all((self.plan.splits / f"{name}.csv").is_file() for name in SPLIT_NAMES):
-            return
         data, first = self.plan.data, self.plan.wanted[0]
         config = TrainConfig.model_validate(
             {"model": first.model.id, "data": self.plan.path, **data.model_dump(exclude={"path"})}
         )
-        files = None if data.splits is None else Path(data.splits)
+        files, divided = None if data.splits is None else Path(data.splits), division(self.plan)
         manifest, splits = training_data(config, first.config.input_of(first.model.spec), files, self.track)
         if SPLIT not in splits or not len(splits[SPLIT]):
             raise DataError(f"{data.splits or self.plan.path} has no videos for {SPLIT}: a study evaluates on them")
-        write_splits(self.plan.splits, manifest, splits)
-
-    def _require_same_division(self) -> None:
-        file = self.plan.folder / STUDY_FILE
-        if self.plan.splits.is_dir() and file.is_file():
-            before, now = read_json(file).get("division"), division(self.plan)
-            if before != now:
-                raise ConfigError(f"{self.plan.splits} was made from {before}, not from {now}: choose another --out")
+        write_origin(self.plan, divided, manifest, splits)
 
     def _do(self, run: PlannedRun, state: State, ledger: Ledger) -> None:
         """Train a run, unless that is done, and evaluate it."""
         begun = time.monotonic()
-        ledger.errors.pop(run.name, None)
+        ledger.begin(run.name, afresh=state == "new")
+        self._error_file(run).unlink(missing_ok=True)
+        told = None
         try:
             if state != "trained":
                 self._train(run)
@@ -121,14 +128,14 @@ class Runner:
         except InterruptedRun:
             raise
         except Exception as error:  # a model's network may raise anything, and the others are to have their turn
-            ledger.errors[run.name] = self._explain(run, error)
+            told = self._explain(run, error)
             if self.fail_fast:
-                raise
-            self.told.on_run_failure(run, ledger.errors[run.name])
+                raise RunError(f"{run.name} failed: {told}") from error
+            self.told.on_run_failure(run, told)
         else:
             self.told.on_run_end(run, evaluation, time.monotonic() - begun)
         finally:
-            ledger.seconds[run.name] = ledger.seconds.get(run.name, 0.0) + time.monotonic() - begun
+            ledger.end(run.name, time.monotonic() - begun, told)
 
     def _train(self, run: PlannedRun) -> None:
         data = self.plan.data
@@ -161,29 +168,46 @@ class Runner:
             device=run.config.device,
             track=self.track,
         )
-        write_text(run.folder / "README.md", run_card(run.folder))
+        unlike = list(differences(run, read_run(run.folder), self.plan))
+        if unlike:
+            raise RunError(f"the evaluation of {run.folder} is not the study's: {'; '.join(unlike)}")
+        self._bring_card_up_to_date(run)
         return found
+
+    def _bring_card_up_to_date(self, run: PlannedRun) -> None:
+        """Let the card of a run tell the figures of its evaluation; a kill may have come between the two."""
+        card, evaluation = run.folder / "README.md", run.folder / EVAL_FILE
+        if card.is_file() and card.stat().st_mtime_ns >= evaluation.stat().st_mtime_ns:
+            return
+        try:
+            write_text(card, run_card(run.folder))
+        except ActrecZooError as error:
+            _log.warning("%s does not have the figures: %s", card, error)
 
     def _explain(self, run: PlannedRun, error: Exception) -> str:
         """What is said of a run that failed; where the fault is the program's, a file has more of it."""
         if isinstance(error, ActrecZooError):
             return str(error)
-        file = self.plan.folder / "errors" / f"{run.name}.txt"
+        file = self._error_file(run)
         write_text(file, "".join(traceback.format_exception(error)))
         return f"{type(error).__name__}: {error} (see {file})"
+
+    def _error_file(self, run: PlannedRun) -> Path:
+        return self.plan.folder / "errors" / f"{run.name}.txt"
 
     def _write(self, ledger: Ledger) -> None:
         self.results = collect(self.plan, ledger)
         folder = self.plan.folder
+        write_json(folder / STUDY_FILE, self.results)
         write_text(folder / TABLE_FILE, as_markdown(self.results))
         write_text(folder / "table.csv", as_csv(self.results))
         plot_curves(folder / CURVES, self.results, folder)
-        write_json(folder / STUDY_FILE, self.results)
 
     def _seconds_left(self, left: Sequence[tuple[PlannedRun, State]], ledger: Ledger) -> float | None:
         """By the runs of the same model, or else of all models, that are done; None where none is."""
-        done = {run: ledger.seconds[run.name] for run in self.plan.runs if run.name in ledger.seconds}
-        done = {run: seconds for run, seconds in done.items() if all(run is not other for other, _ in left)}
+        waiting = {run for run, _ in left}
+        ended = [run for run in self.plan.runs if run not in waiting and ledger.error(run.name) is None]
+        done = {run: seconds for run in ended if (seconds := ledger.seconds(run.name)) is not None}
         if not done:
             return None
         mean = fmean(done.values())

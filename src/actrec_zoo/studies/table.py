@@ -121,7 +121,10 @@ def _about(results: Mapping[str, Any]) -> Iterator[str]:
             f"Figures: percent of the {_numbers(counts)} {protocol['headline']}s of the {protocol['split']} split, "
             f"protocol `{protocol['name']}`, {protocol['top5']}; mean ± sample standard deviation over seeds."
         )
-    yield "Minutes are of the clock, training and evaluation of all seeds."
+    yield "Minutes are of the clock, training and evaluation of all seeds; `-` where those of one are not known."
+    several = [f"{name} {', '.join(found)}" for name, found in results["versions"].items() if len(found) > 1]
+    if several:
+        yield f"Measured with several versions: {'; '.join(several)}."
 
 
 def _remarks(results: Mapping[str, Any]) -> Iterator[str]:

@@ -100,6 +100,20 @@ def row_names(browser: Any) -> list[str]:
     return names
 
 
+def test_a_single_class_and_a_single_epoch_are_no_error(browser: Any, tmp_path: Path) -> None:
+    alone = some_predictions(("שלום 👋 \u202ewow\n" * 9,), videos=4, failed=1)
+    curves = precision_recall_curves(alone)
+    assert curves == [None]
+    write_page(tmp_path / "alone.html", whole_result(alone), alone, curves, some_history(1))
+    browser.get_log("browser")
+    opened(browser, (tmp_path / "alone.html").as_uri(), PHONE)
+    assert browser.get_log("browser") == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
+    assert len(every(browser, "#matrix [role=gridcell]")) == 2
+    places = browser.execute_script("return [...document.querySelectorAll('figure svg *')].map((e) => e.outerHTML)")
+    assert places and not [place for place in places if "NaN" in place]
+
+
 @pytest.mark.parametrize("name", ["usual", "odd", "plain", "many"])
 @pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
 def test_no_error_no_request_and_no_sideways_scrolling(
@@ -119,13 +133,14 @@ def test_no_error_no_request_and_no_sideways_scrolling(
 def test_every_figure_has_a_text_alternative(browser: Any, pages: dict[str, str]) -> None:
     opened(browser, pages["usual"])
     assert len(every(browser, "figure.chart")) == 4
-    for chart in every(browser, "figure.chart svg"):
+    charts = every(browser, "figure.chart svg")
+    assert len(charts) == 4
+    for chart in charts:
         assert chart.get_attribute("role") == "img" and len(chart.get_attribute("aria-label")) > 20
     for section in ("precision-recall", "calibration", "training"):
         details = first(browser, f"#{section} details")
         details.find_element("css selector", "summary").click()
         assert len(details.find_elements("css selector", "tbody tr")) > 3
-    assert every(browser, "img:not([alt])") == []
 
 
 def test_odd_names_are_shown_as_they_are(browser: Any, pages: dict[str, str]) -> None:
@@ -226,6 +241,38 @@ def test_another_class_gives_another_curve(browser: Any, pages: dict[str, str]) 
     assert "handshaking" in label and "kicking" in other
 
 
+def points_of(browser: Any, selector: str) -> Any:
+    """Where the corners of a line are in its chart, as shares of the ranges of the axes, both of which go from 0."""
+    import numpy as np
+
+    names = "['x1', 'x2', 'y1', 'y2'].map((name) => Number(line.getAttribute(name)))"
+    ends = f"return [...document.querySelectorAll(arguments[0] + ' line.axis')].map((line) => {names})"
+    axes = np.array(browser.execute_script(ends, selector.split()[0]))
+    (left, right), (top, bottom) = [(axes[:, i].min(), axes[:, j].max()) for i, j in ((0, 1), (2, 3))]
+    corners = first(browser, selector).get_attribute("points").split()
+    pixels = np.array([[float(value) for value in corner.split(",")] for corner in corners])
+    return np.stack([(pixels[:, 0] - left) / (right - left), (bottom - pixels[:, 1]) / (bottom - top)], axis=1)
+
+
+def test_charts_draw_what_they_are_given(browser: Any, pages: dict[str, str]) -> None:
+    import numpy as np
+
+    opened(browser, pages["usual"])
+    average = browser.execute_script("return data.averagePrecision")
+    given = browser.execute_script("return data.curves")
+    for label in range(4):
+        first(browser, f"#curve-class option[value='{label}']").click()
+        x, y = points_of(browser, "#curve polyline:not(.faint)").T
+        area = np.trapezoid(y, x)
+        recall, precision = map(np.array, given[label])
+        assert abs(area - np.dot(np.diff(recall), precision[1:])) < 5e-3
+        assert 0.2 < area < 1 and average[label] is not None
+    bins = np.array(browser.execute_script("return data.calibration"))
+    assert np.abs(points_of(browser, "#calibration-chart polyline") - bins[:, :2]).max() < 2e-3
+    history = [record.val_top1 for record in some_history()]
+    assert np.abs(points_of(browser, "#history-top1 polyline.second")[:, 1] - history).max() < 2e-3
+
+
 def test_dark_light_and_print(browser: Any, pages: dict[str, str]) -> None:
     grounds = {}
     for name, options in {"light": {}, "dark": {"dark": True}, "paper": {"dark": True, "media": "print"}}.items():
@@ -265,6 +312,7 @@ def test_motion_can_be_stopped(browser: Any, tmp_path: Path) -> None:
     opened(browser, path.as_uri())
     film = first(browser, ".film img")
     assert browser.execute_script("return arguments[0].naturalWidth", film) == 8 * 192
+    assert all(image.get_attribute("alt") for image in every(browser, "img"))
     assert style_of(browser, ".film img", "animation-name") == "film"
     first(browser, "#still").click()
     assert style_of(browser, ".film img", "animation-name") == "none"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from actrec_zoo.errors import RunError
-from actrec_zoo.evaluation.curves import precision_recall_curves
+from actrec_zoo.evaluation.curves import average_precisions, precision_recall_curves
 from actrec_zoo.evaluation.page import content
 from actrec_zoo.evaluation.page.render import write_page
 from actrec_zoo.evaluation.predictions import Predictions
@@ -55,6 +55,10 @@ class Page(HTMLParser):
         return [attributes["id"] or "" for _, attributes in self.tags if "id" in attributes]
 
     @property
+    def alerts(self) -> int:
+        return sum(attributes.get("role") == "alert" for _, attributes in self.tags)
+
+    @property
     def data(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(next(text for text in self.texts if text.startswith('{"labels"')))
         return found
@@ -72,6 +76,7 @@ def test_every_part_is_there_and_nothing_is_left_open(tmp_path: Path) -> None:
     first = ["figures", "confusion", "classes", "precision-recall", "calibration", "training", "corruptions"]
     assert sections == [*first, "errors", "failures", "labels", "protocol"]
     assert len(page.ids) == len(set(page.ids))
+    assert page.alerts == 2
     text = " ".join(" ".join(page.texts).split())
     for expected in ("40.0 to 80.0 %", "2000 resamples of 7 source groups", "Seen in training:", "Coverage 96.7 %:"):
         assert expected in text, expected
@@ -83,9 +88,25 @@ def test_what_eval_json_lacks_is_left_out(tmp_path: Path) -> None:
     page = Page(written(tmp_path / "report.html", predictions, result))
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
     assert sections == ["figures", "confusion", "classes", "precision-recall", "errors", "protocol"]
-    assert "Seen in training:" not in page.texts and "warning" not in [a.get("class") for t, a in page.tags if t != "p"]
+    assert "Seen in training:" not in page.texts and page.alerts == 0
     nothing = {"calibration": None, "intervals": None, "mean_average_precision": None, "confused": None}
     Page(written(tmp_path / "report.html", predictions, {**whole_result(predictions), **nothing}))
+
+
+@pytest.mark.parametrize(("videos", "failed"), [(60, 0), (60, 4), (4000, 0)], ids=["few", "failed", "many"])
+def test_the_area_under_a_curve_is_the_average_precision(tmp_path: Path, videos: int, failed: int) -> None:
+    """Each point holds the precision of the step that ends at its recall."""
+    predictions = some_predictions(videos=videos, failed=failed)
+    curves = Page(written(tmp_path / "report.html", predictions, minimal_result(predictions))).data["curves"]
+    for (recall, precision), average in zip(curves, average_precisions(predictions), strict=True):
+        assert len(recall) <= content.MOST_POINTS and (np.diff(recall) >= 0).all()
+        assert np.dot(np.diff(recall), precision[1:]) == pytest.approx(average, abs=2e-3)
+
+
+def test_coverage_that_is_not_whole_is_not_said_to_be(tmp_path: Path) -> None:
+    predictions = some_predictions(videos=4000, failed=1)
+    html = written(tmp_path / "report.html", predictions, whole_result(predictions))
+    assert "Coverage 99.9 %:" in html and "Coverage 100" not in html
 
 
 def test_names_are_text_and_never_markup(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "data_name",
     "is_hidden",
     "list_frames",
+    "place_of",
     "read_csv",
     "read_manifest",
 ]
@@ -70,6 +71,18 @@ BUILT_IN: Mapping[str, Reader] = {
     "folders": ClassFolderReader(),
 }
 """Readers by name, in the order in which they are tried."""
+
+
+def place_of(data: str | Path, *, follow: bool = True) -> str:
+    """Where a data set lies, from wherever it is named: a whole path, or `hf:org/name`.
+
+    Args:
+        data: folder or file; it need not be there.
+        follow: whether links are followed, so that one place has one name.
+    """
+    if _HUB.matches(Path(data)):
+        return str(data)
+    return str(Path(data).resolve() if follow else Path(data).absolute())
 
 
 def data_name(data: str | Path) -> str:

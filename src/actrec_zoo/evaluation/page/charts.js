@@ -43,7 +43,7 @@ const SIZE = { width: 480, height: 320, left: 52, right: 16, top: 28, bottom: 44
 
 /*
  * A line chart in `figure`. Axes have a label, low, high, and whole where they count. Series have points [x, y], and may
- * have a name, a class, and a tip for each point.
+ * have a name, a class, a tip for each point, and steps: a point's y then holds from the x before it.
  */
 function drawChart(figure, { x, y, series, label, diagonal }) {
   const { width, height, left, right, top, bottom } = SIZE;
@@ -72,7 +72,8 @@ function drawChart(figure, { x, y, series, label, diagonal }) {
   }
   for (const one of series) {
     const points = one.points.filter(([a, b]) => a !== null && b !== null);
-    const path = points.map(([a, b]) => `${across(a).toFixed(1)},${up(b).toFixed(1)}`).join(" ");
+    const corners = one.steps ? points.flatMap(([a, b], i) => (i ? [[points[i - 1][0], b], [a, b]] : [[a, b]])) : points;
+    const path = corners.map(([a, b]) => `${across(a).toFixed(1)},${up(b).toFixed(1)}`).join(" ");
     picture.append(svgElement("polyline", { class: `line ${one.class || ""}`, points: path }));
     if (!one.tip) continue;
     for (const point of points) {
@@ -109,8 +110,8 @@ function drawCurve() {
     y: { label: "precision", ...UNIT },
     label: `Precision over recall of ${name}` + (average === null ? "" : `, average precision ${percent(average)}`),
     series: [
-      ...others.map((other) => ({ points: points(other), class: "faint" })),
-      { points: points(curve), tip: ([a, b]) => `recall ${percent(a)}, precision ${percent(b)}` },
+      ...others.map((other) => ({ points: points(other), class: "faint", steps: true })),
+      { points: points(curve), steps: true, tip: ([a, b]) => `recall ${percent(a)}, precision ${percent(b)}` },
     ],
   });
   const caption = document.createElement("figcaption");

@@ -91,10 +91,16 @@ def _where(known: Iterable[bool], values: Iterable[float]) -> list[float | None]
 
 
 def _points(curve: Curve) -> list[list[float]]:
-    """Recall and precision at some thresholds, recall growing."""
-    precision, recall = curve
-    places = _spread(len(recall), MOST_POINTS)[::-1]
-    return [np.round(values[places], 3).tolist() for values in (recall, precision)]
+    """Recall at some thresholds, growing, and the precision from the recall before to each.
+
+    That of recalls which are put together is the mean over them, so that the area stays the average precision.
+    """
+    precision, recall = (values[::-1] for values in curve)
+    places = _spread(len(recall), MOST_POINTS)
+    area = np.concatenate(([0.0], np.cumsum(np.diff(recall) * precision[1:])))[places]
+    width = np.diff(recall[places])
+    heights = np.divide(np.diff(area), width, out=precision[places][1:].copy(), where=width > 0)
+    return [np.round(values, 4).tolist() for values in (recall[places], np.concatenate((precision[:1], heights)))]
 
 
 def _spread(length: int, most: int) -> IntArray:
