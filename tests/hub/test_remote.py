@@ -26,7 +26,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     model = create(get_registry().find("tiny_conv3d"), labels=LABELS, options={"width": 4})
     write_config(folder, model, {"distribution": "actrec-zoo", "version": "1"})
     write_weights(folder / WEIGHTS_FILE, model.net.state_dict())
-    with Hub(folder).running() as hub:
+    hub = Hub(folder.parent / "server")
+    hub.publish("org/name", folder, commit=COMMIT, tag="v1")
+    for file in ("config.json", WEIGHTS_FILE):
+        hub.publish(f"org/no-{file}", {p.name: p.read_bytes() for p in folder.iterdir() if p.name != file})
+    with hub.running():
         yield hub
 
 
@@ -87,7 +91,7 @@ def offline(hub: Hub, home: Path, online: Visit) -> Visit:
 
 @pytest.mark.parametrize("reference", ["hf:org/name", "hf:org/name@v1"])
 def test_model_is_pulled_and_predicts(hub: Hub, online: Visit, reference: str) -> None:
-    published = safetensors.torch.load_file(hub.folder / WEIGHTS_FILE)
+    published = safetensors.torch.load(hub.read("org/name", WEIGHTS_FILE))
     result = online.results[reference]
     assert result["id"] == "tiny:tiny_conv3d"
     assert result["bias"] == published["head.classifier.bias"].tolist()
@@ -95,12 +99,12 @@ def test_model_is_pulled_and_predicts(hub: Hub, online: Visit, reference: str) -
 
 
 def test_weights_are_of_the_commit_of_the_configuration(online: Visit) -> None:
-    weights = [request for request in online.requests if request.endswith(WEIGHTS_FILE)]
+    weights = [request for request in online.requests if request.endswith(f"org/name/resolve/{COMMIT}/{WEIGHTS_FILE}")]
     assert weights and all(f"/{COMMIT}/" in request for request in weights)
 
 
 def test_files_are_transferred_once(online: Visit) -> None:
-    weights = [r for r in online.requests if r.startswith("GET /org/name/") and r.endswith(WEIGHTS_FILE)]
+    weights = [request for request in online.requests if request.startswith("GET /cdn/")]
     assert len(weights) == 1
 
 
