@@ -66,7 +66,7 @@ def load_strictly(
         WeightsError: keys are missing or left over, or shapes differ; they are listed.
     """
     own, tied = module.state_dict(), twins(module)
-    given = {**_under_twins(module, state), **state}
+    given = _under_twins(module, state) | dict(state)
     _require_fit(own, given, source, tuple(ignore))
     counters = {k: torch.zeros_like(v, device="cpu") for k, v in own.items() if k not in given}
     fitting = {k: v.to(own[k].dtype) for k, v in given.items() if k in own}
@@ -77,7 +77,10 @@ def load_strictly(
 
 def _under_twins(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors that a file has once and the module under several names, by the names that it lacks."""
-    return {name: state[kept] for name, kept in twins(module).items() if kept in state and name not in state}
+    tied = twins(module)
+    first = tied | {kept: kept for kept in tied.values()}
+    found = {first[name]: state[name] for name in first if name in state}
+    return {name: found[kept] for name, kept in first.items() if kept in found and name not in state}
 
 
 def _require_fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str, ignore: tuple[str, ...]) -> None:
@@ -161,48 +164,43 @@ def build_filled(make: Callable[[], Network], weights: WeightsRef, state: Mappin
     Raises:
         WeightsError: keys are missing or left over, or shapes differ; they are listed.
     """
-    return build_around(make, state, source=weights.source, ignore=weights.ignore_keys)
+    return _filled(_skeleton(make, state), make, state, weights.source, weights.ignore_keys)
 
 
 def build_from_file(make: Callable[[], Network], file: Path) -> Network:
     """Build a network around the tensors of a safetensors file, which are mapped into memory where that can be.
 
-    Names, shapes and types are compared before a number is read.
-
-    Raises:
-        WeightsError: the file is no safetensors file or does not fit; see `build_around`.
-    """
-    state = read_safetensors(file)
-    net = _skeleton(make, state)
-    if net is not None:
-        _require_fit(net.state_dict(), state | _under_twins(net, state), str(file), ())
-    return build_around(make, _aligned(file, state), source=str(file))
-
-
-def build_around(
-    make: Callable[[], Network], state: Mapping[str, Tensor], *, source: str, ignore: Iterable[str] = ()
-) -> Network:
-    """Build a network without memory and let it have the tensors themselves, uncopied where their type is its own.
-
-    A builder that looks at the values of its parameters is called once more, as if there were no weights to come.
-
     Args:
-        make: builds the network.
-        state: tensors by key of the network.
-        source: names the origin in the error.
-        ignore: patterns of keys in `state` that the network may lack.
+        make: builds the network. Where that looks at the values of parameters, it is called once more, as if there
+            were no weights to come.
+        file: names, shapes and types are compared before a number of it is read.
 
     Raises:
-        WeightsError: keys are missing or left over, or shapes differ; they are listed. Or the network that `make`
-            builds is far larger than the weights.
+        WeightsError: the file is no safetensors file; keys are missing or left over, or shapes or types differ, which
+            are listed; or the network that `make` builds is far larger than the weights.
     """
+    state, source = read_safetensors(file), str(file)
     net = _skeleton(make, state)
     if net is not None:
-        load_strictly(net, state, source=source, ignore=ignore, assign=True)
-    if net is None or left_on_meta(net):
-        with bounded(Allowance.around(state.values()), on_meta=False):
-            net = make()
-        load_strictly(net, state, source=source, ignore=ignore)
+        _require_fit(net.state_dict(), _under_twins(net, state) | state, source, ())
+    return _filled(net, make, _aligned(file, state), source)
+
+
+def _filled(
+    skeleton: Network | None,
+    make: Callable[[], Network],
+    state: Mapping[str, Tensor],
+    source: str,
+    ignore: Iterable[str] = (),
+) -> Network:
+    """The skeleton with the tensors themselves; where there is none, or it has gaps, a network built in full."""
+    if skeleton is not None:
+        load_strictly(skeleton, state, source=source, ignore=ignore, assign=True)
+        if not left_on_meta(skeleton):
+            return skeleton
+    with bounded(Allowance.around(state.values()), on_meta=False):
+        net = make()
+    load_strictly(net, state, source=source, ignore=ignore)
     return net
 
 
