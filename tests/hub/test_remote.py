@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 import safetensors.torch
 
-from actrec_zoo.hub.package import WEIGHTS_FILE, write_config, write_weights
+from actrec_zoo.hub.package import WEIGHTS_FILE
+from actrec_zoo.hub.packing import write_config, write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from tests.distributions import run_python
