@@ -14,6 +14,7 @@ from actrec_zoo.config import check_options
 from actrec_zoo.errors import ActrecZooError, ConfigError, PluginError, UnknownNameError, WeightsError
 from actrec_zoo.hub import remote, store
 from actrec_zoo.hub.package import CONFIG_FILE, WEIGHTS_FILE, Package, read_package, require_weights
+from actrec_zoo.hub.reference import PREFIX
 from actrec_zoo.registry import RegisteredModel, get_registry
 from actrec_zoo.skeleton import Allowance, bounded
 from actrec_zoo.spec import InputSpec, ModelSpec, import_object
@@ -75,7 +76,7 @@ def load_to_answer(
         ConfigError: the classifier would be a new one.
     """
     if weights != "auto":
-        if str(name).startswith(remote.PREFIX) or is_path(name):
+        if str(name).startswith(PREFIX) or is_path(name):
             raise ConfigError(f"--weights {weights}: {name} has weights of its own, leave it out")
         model = get_registry().find(str(name))
         if not _keeps_classifier(model, weights):
@@ -88,7 +89,7 @@ def load_to_answer(
 
 def locate(name: str | Path) -> Path | None:
     """The folder of a trained model: a path, a pulled Hub repository, or the local store's run for a name."""
-    if str(name).startswith(remote.PREFIX):
+    if str(name).startswith(PREFIX):
         return remote.pull(str(name))
     if is_path(name):
         path = Path(name).expanduser()
@@ -184,7 +185,7 @@ def check_first_weights(model: RegisteredModel, weights: str | None, backbone_we
             raise WeightsError(f"--backbone-weights: there is no file {backbone_weights}")
         return
     reference = None if weights in (None, "none") else weights
-    if reference is None or _tag(model, reference) is not None or reference.startswith(remote.PREFIX):
+    if reference is None or _tag(model, reference) is not None or reference.startswith(PREFIX):
         return
     path = Path(reference).expanduser()
     if not path.exists():
@@ -219,7 +220,7 @@ def is_path(name: str | Path) -> bool:
 
 def _package(name: str | Path, weights: str | None) -> Package | None:
     """The package that `name` stands for; a bare name has one only when trained weights are wanted."""
-    bare = not str(name).startswith(remote.PREFIX) and not is_path(name)
+    bare = not str(name).startswith(PREFIX) and not is_path(name)
     if bare and weights != "auto":
         return None
     folder = locate(name)
@@ -296,7 +297,7 @@ def _tag(model: RegisteredModel, weights: str | None) -> str | None:
         return next(iter(tags))
     if weights is None or weights in tags:
         return weights
-    if weights.startswith(remote.PREFIX) or is_path(weights):
+    if weights.startswith(PREFIX) or is_path(weights):
         return None
     raise WeightsError(
         f"{model.spec.name} has no weights {weights!r}: use {', '.join(('pretrained', *tags))}, none, "
@@ -306,7 +307,7 @@ def _tag(model: RegisteredModel, weights: str | None) -> str | None:
 
 def _reference_package(weights: str | None) -> Package | None:
     """The package that a weights reference names; None for a tag or a bare safetensors file."""
-    if weights is None or not (weights.startswith(remote.PREFIX) or is_path(weights)):
+    if weights is None or not (weights.startswith(PREFIX) or is_path(weights)):
         return None
     folder = locate(weights)
     return read_package(folder) if folder is not None and folder.is_dir() else None

@@ -70,9 +70,9 @@ REFUSED = {
     "hf:org/no-model.safetensors": "Entry Not Found for url: .*/model.safetensors",
     "hf:nobody/name": "Repository Not Found",
     "hf:org/name@v9": "Revision Not Found",
-    "hf:no//name": "Repo id must",
-    "hf:": "Repo id must",
+    "hf:org/na--me": "Cannot have -- or ..",
 }
+MALFORMED = ["hf:no//name", "hf:", "hf:org", "hf:org/name@", "hf:a/b/c"]
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def online(hub: Hub, home: Path) -> Visit:
-    return visit(hub, home, ["hf:org/name", "hf:org/name@v1", *REFUSED])
+    return visit(hub, home, ["hf:org/name", "hf:org/name@v1", *REFUSED, *MALFORMED])
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +115,12 @@ def test_what_cannot_be_had_is_named(online: Visit, reference: str) -> None:
     assert error.startswith(f"cannot get {reference} from the Hugging Face Hub: ")
     assert re.search(REFUSED[reference], error)
     assert "\n" not in error
+
+
+@pytest.mark.parametrize("reference", MALFORMED)
+def test_what_is_no_reference_is_told_how_to_write_one(online: Visit, reference: str) -> None:
+    expected = f"{reference!r} names no model on the Hub: write hf:org/name or hf:org/name@revision"
+    assert online.results[reference]["error"] == expected
 
 
 def test_pulled_model_works_offline(online: Visit, offline: Visit) -> None:
