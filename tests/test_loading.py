@@ -12,7 +12,7 @@ import actrec_zoo
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.errors import ConfigError, PluginError, RunError, UnknownNameError, WeightsError
 from actrec_zoo.hub import store
-from actrec_zoo.hub.package import write_config, write_weights
+from actrec_zoo.hub.packing import write_config, write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from tests.distributions import Site, model_code

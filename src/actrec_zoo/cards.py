@@ -16,7 +16,7 @@ from actrec_zoo.hub.card import RunFacts, Start, render_card
 from actrec_zoo.hub.model_card import render_model_card, render_model_table
 from actrec_zoo.hub.package import EVAL_FILE, WEIGHTS_FILE, read_package
 from actrec_zoo.hub.prose import read_prose
-from actrec_zoo.hub.remote import PREFIX
+from actrec_zoo.hub.reference import PREFIX
 from actrec_zoo.hub.report import read_report
 from actrec_zoo.loading import find_model, is_path
 from actrec_zoo.registry import RegisteredModel, get_registry

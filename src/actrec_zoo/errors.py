@@ -37,6 +37,10 @@ class WeightsError(ActrecZooError):
     """Weights that cannot be found, downloaded or fitted to a model."""
 
 
+class HubError(ActrecZooError):
+    """A model on the Hugging Face Hub that cannot be had, trusted or published."""
+
+
 class RunError(ActrecZooError):
     """A run folder that cannot be written, read or continued."""
 

@@ -33,8 +33,9 @@ from actrec_zoo.evaluation.protocol import Protocol
 from actrec_zoo.evaluation.robustness import accuracy_lost
 from actrec_zoo.evaluation.scores import ScoreFile, ScoreSpool, require_score_file
 from actrec_zoo.files import require_folder, write_json
-from actrec_zoo.hub.package import EVAL_FILE, WEIGHTS_FILE, library_versions
-from actrec_zoo.hub.remote import PREFIX
+from actrec_zoo.hub.package import EVAL_FILE, WEIGHTS_FILE
+from actrec_zoo.hub.packing import library_versions
+from actrec_zoo.hub.reference import PREFIX
 from actrec_zoo.loading import load_to_answer, locate
 from actrec_zoo.memory import shortages_named
 from actrec_zoo.precision import Precision, resolve_precision

@@ -1,7 +1,8 @@
 """`load`: from a name, a folder or a reference to a model that can be used."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from actrec_zoo.config import check_options
 from actrec_zoo.errors import ActrecZooError, ConfigError, PluginError, UnknownNameError, WeightsError
 from actrec_zoo.hub import remote, store
 from actrec_zoo.hub.package import CONFIG_FILE, WEIGHTS_FILE, Package, read_package, require_weights
+from actrec_zoo.hub.reference import PREFIX
 from actrec_zoo.registry import RegisteredModel, get_registry
-from actrec_zoo.spec import InputSpec, import_object
-from actrec_zoo.weights import load_strictly, read_safetensors, upstream_labels
+from actrec_zoo.skeleton import Allowance, bounded
+from actrec_zoo.spec import InputSpec, ModelSpec, import_object
+from actrec_zoo.weights import build_from_file, load_strictly, read_safetensors, upstream_labels
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +76,7 @@ def load_to_answer(
         ConfigError: the classifier would be a new one.
     """
     if weights != "auto":
-        if str(name).startswith(remote.PREFIX) or is_path(name):
+        if str(name).startswith(PREFIX) or is_path(name):
             raise ConfigError(f"--weights {weights}: {name} has weights of its own, leave it out")
         model = get_registry().find(str(name))
         if not _keeps_classifier(model, weights):
@@ -86,7 +89,7 @@ def load_to_answer(
 
 def locate(name: str | Path) -> Path | None:
     """The folder of a trained model: a path, a pulled Hub repository, or the local store's run for a name."""
-    if str(name).startswith(remote.PREFIX):
+    if str(name).startswith(PREFIX):
         return remote.pull(str(name))
     if is_path(name):
         path = Path(name).expanduser()
@@ -101,10 +104,10 @@ def create(
     labels: Sequence[str] | None,
     input: InputSpec | None = None,  # noqa: A002 (the field's name in every format)
     options: Mapping[str, Any] | None = None,
-    weights: str | None = None,
+    weights: str | Package | None = None,
     backbone_weights: Path | None = None,
 ) -> VideoClassifier:
-    """Build a model for `labels` and give it its first weights; see `load` for `weights`.
+    """Build a model for `labels` and give it its first weights; see `load` for `weights`. A package stands for its own.
 
     Labels of None keep the classifier and the labels of upstream's weights.
 
@@ -114,22 +117,21 @@ def create(
     """
     spec = model.spec
     preprocessing = input or spec.input
-    weights = None if weights in (None, "none") else weights
-    tag = _tag(model, weights) if backbone_weights is None else None
+    weights = None if weights == "none" or backbone_weights is not None else weights
+    tag = None if isinstance(weights, Package) else _tag(model, weights)
     resolved = resolve_options(model, preprocessing, options or {})
     num_classes = None if labels is None else len(labels)
     if labels is None:
         if tag is None or spec.weights[tag].num_classes is None:
             raise ConfigError(f"{spec.name} with weights {weights!r} has no classifier to keep: give labels")
         labels = upstream_labels(spec.weights[tag])
-    net = build(model, num_classes=num_classes, options=resolved, pretrained=tag)
+    make = partial(build, model, num_classes=num_classes, options=resolved, pretrained=tag)
+    net = make() if weights is None or tag is not None else _trained(make, spec, weights, labels)
     classifier = VideoClassifier(
         net, spec=spec, id=model.id, labels=labels, input=preprocessing, options=dict(options or {})
     )
     if backbone_weights is not None:
         _load_backbone(classifier, backbone_weights)
-    elif weights is not None and tag is None:
-        _load_reference(classifier, weights)
     return classifier
 
 
@@ -183,7 +185,7 @@ def check_first_weights(model: RegisteredModel, weights: str | None, backbone_we
             raise WeightsError(f"--backbone-weights: there is no file {backbone_weights}")
         return
     reference = None if weights in (None, "none") else weights
-    if reference is None or _tag(model, reference) is not None or reference.startswith(remote.PREFIX):
+    if reference is None or _tag(model, reference) is not None or reference.startswith(PREFIX):
         return
     path = Path(reference).expanduser()
     if not path.exists():
@@ -218,7 +220,7 @@ def is_path(name: str | Path) -> bool:
 
 def _package(name: str | Path, weights: str | None) -> Package | None:
     """The package that `name` stands for; a bare name has one only when trained weights are wanted."""
-    bare = not str(name).startswith(remote.PREFIX) and not is_path(name)
+    bare = not str(name).startswith(PREFIX) and not is_path(name)
     if bare and weights != "auto":
         return None
     folder = locate(name)
@@ -277,10 +279,7 @@ def _settings(package: Package | None) -> dict[str, Any]:
 def _from_package(package: Package, num_classes: int | None) -> VideoClassifier:
     model = find_model(package)
     labels = package.labels if num_classes in (None, len(package.labels)) else _numbered(num_classes)
-    weights = require_weights(package)
-    classifier = create(model, labels=labels, input=package.input, options=package.options)
-    load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
-    return classifier
+    return create(model, labels=labels, input=package.input, options=package.options, weights=package)
 
 
 def _numbered(num_classes: int) -> tuple[str, ...]:
@@ -298,7 +297,7 @@ def _tag(model: RegisteredModel, weights: str | None) -> str | None:
         return next(iter(tags))
     if weights is None or weights in tags:
         return weights
-    if weights.startswith(remote.PREFIX) or is_path(weights):
+    if weights.startswith(PREFIX) or is_path(weights):
         return None
     raise WeightsError(
         f"{model.spec.name} has no weights {weights!r}: use {', '.join(('pretrained', *tags))}, none, "
@@ -308,30 +307,40 @@ def _tag(model: RegisteredModel, weights: str | None) -> str | None:
 
 def _reference_package(weights: str | None) -> Package | None:
     """The package that a weights reference names; None for a tag or a bare safetensors file."""
-    if weights is None or not (weights.startswith(remote.PREFIX) or is_path(weights)):
+    if weights is None or not (weights.startswith(PREFIX) or is_path(weights)):
         return None
     folder = locate(weights)
     return read_package(folder) if folder is not None and folder.is_dir() else None
 
 
-def _load_reference(classifier: VideoClassifier, reference: str) -> None:
-    package = _reference_package(reference)
-    if package is None:
-        load_trained(classifier, read_safetensors(Path(reference).expanduser()), reference, classifier.labels)
-    else:
-        weights = require_weights(package)
-        load_trained(classifier, read_safetensors(weights), str(weights), package.labels)
+def _trained(
+    make: Callable[[], nn.Module], spec: ModelSpec, weights: str | Package, labels: Sequence[str]
+) -> nn.Module:
+    """The network with trained weights; with a new classifier where they are for other labels."""
+    package = weights if isinstance(weights, Package) else _reference_package(weights)
+    file = Path(str(weights)).expanduser() if package is None else require_weights(package)
+    if package is None or package.labels == tuple(labels):
+        return build_from_file(make, file)
+    state = read_safetensors(file)
+    with bounded(Allowance.around(state.values()), on_meta=False):
+        net = make()
+    _fill_but_classifier(net, spec, state, str(file))
+    return net
 
 
 def load_trained(classifier: VideoClassifier, state: Mapping[str, Tensor], source: str, labels: Sequence[str]) -> None:
     """Fill the whole network; where the labels differ, all but the classifier, which stays new."""
     if tuple(labels) == classifier.labels:
         load_strictly(classifier.net, state, source=source)
-        return
-    prefix = f"{classifier.spec.classifier}."
-    own = {k: v for k, v in classifier.net.state_dict().items() if k.startswith(prefix)}
+    else:
+        _fill_but_classifier(classifier.net, classifier.spec, state, source)
+
+
+def _fill_but_classifier(net: nn.Module, spec: ModelSpec, state: Mapping[str, Tensor], source: str) -> None:
+    prefix = f"{spec.classifier}."
+    own = {k: v for k, v in net.state_dict().items() if k.startswith(prefix)}
     kept = {k: v for k, v in state.items() if not k.startswith(prefix)}
-    load_strictly(classifier.net, kept | own, source=source)
+    load_strictly(net, kept | own, source=source)
 
 
 def _load_backbone(classifier: VideoClassifier, file: Path) -> None:

@@ -11,12 +11,14 @@ from zipfile import is_zipfile
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torchvision import models
 
-from actrec_zoo.errors import ConfigError, WeightsError, did_you_mean
+from actrec_zoo.errors import ActrecZooError, ConfigError, WeightsError, did_you_mean
+from actrec_zoo.skeleton import Allowance, bounded, left_on_meta, tie, twins
 from actrec_zoo.spec import WeightsRef
+from actrec_zoo.tensor_file import ALIGNMENT, read_header
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -26,19 +28,21 @@ _TORCHVISION_TAGS = {
     "kinetics400_imagenet22k": "KINETICS400_IMAGENET22K_V1",
 }
 _LISTED = 8
+_SMALL = 2**20
 _PORTED = {"transform_input": True, "init_weights": True}
 _ARGUMENTS = {"googlenet": _PORTED, "inception_v3": _PORTED}
 """What torchvision sets for weights that expect another normalisation than its own, and warns about when left open."""
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """The tensors of a safetensors file, mapped into memory: their numbers are read when they are used.
+
+    They may be written to; the file stays as it is.
 
     Raises:
         WeightsError: the file is missing or is not safetensors.
     """
-    if not path.is_file():
-        raise WeightsError(f"there is no weights file {path}")
+    read_header(path)
     try:
         return safetensors.torch.load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -65,24 +69,54 @@ def load_strictly(
     Raises:
         WeightsError: keys are missing or left over, or shapes differ; they are listed.
     """
-    own = module.state_dict()
-    patterns = tuple(ignore)
-    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
-    extra = [k for k in state if k not in own and not any(fnmatchcase(k, p) for p in patterns)]
+    own, tied = module.state_dict(), twins(module)
+    given = _under_twins(module, state) | dict(state)
+    _require_fit(own, given, source, tuple(ignore))
+    counters = {k: torch.zeros_like(v, device="cpu") for k, v in own.items() if k not in given}
+    fitting = {k: v.to(own[k].dtype) for k, v in given.items() if k in own}
+    module.load_state_dict(fitting | counters, strict=True, assign=assign)
+    if assign:
+        tie(module, tied)
+
+
+def _under_twins(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors that a file has once and the module under several names, by the names that it lacks."""
+    tied = twins(module)
+    first = tied | {kept: kept for kept in tied.values()}
+    found = {first[name]: state[name] for name in first if name in state}
+    return {name: found[kept] for name, kept in first.items() if kept in found and name not in state}
+
+
+def _require_fit(own: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str, ignore: tuple[str, ...]) -> None:
+    """Compare names, shapes and kinds; no number of `given` is looked at."""
+    both = [key for key in own if key in given]
+    missing = [key for key in own if key not in given and not key.endswith("num_batches_tracked")]
+    extra = [key for key in given if key not in own and not any(fnmatchcase(key, pattern) for pattern in ignore)]
     misfit = [
-        f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-        for key in own
-        if key in state and state[key].shape != own[key].shape
+        f"{key} {tuple(given[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in both
+        if given[key].shape != own[key].shape
+    ]
+    other = [
+        f"{key} {given[key].dtype} instead of {own[key].dtype}" for key in both if not _converts(given[key], own[key])
     ]
     problems = [
         _listing(kind, keys)
-        for kind, keys in (("missing", missing), ("unexpected", extra), ("of another shape", misfit))
+        for kind, keys in (
+            ("missing", missing),
+            ("unexpected", extra),
+            ("of another shape", misfit),
+            ("of another type", other),
+        )
         if keys
     ]
     if problems:
         raise WeightsError(f"{source} does not fit the model. {' '.join(problems)}")
-    counters = {k: torch.zeros_like(v, device="cpu") for k, v in own.items() if k not in state}
-    module.load_state_dict({k: v for k, v in state.items() if k in own} | counters, strict=True, assign=assign)
+
+
+def _converts(given: Tensor, own: Tensor) -> bool:
+    """Whether numbers of one type may become those of the other: floating-point numbers alone are converted."""
+    return given.dtype == own.dtype or (given.is_floating_point() and own.is_floating_point())
 
 
 def torchvision_model(name: str, *, pretrained: str | None = None, **arguments: object) -> nn.Module:
@@ -155,15 +189,76 @@ def hub_state(weights: WeightsRef) -> dict[str, Tensor]:
 
 
 def build_filled(make: Callable[[], Network], weights: WeightsRef, state: Mapping[str, Tensor]) -> Network:
-    """Build a network without memory and fill it with upstream's tensors; nothing is initialised for nothing.
+    """Build a network around upstream's tensors; nothing is initialised for nothing.
 
     Raises:
         WeightsError: keys are missing or left over, or shapes differ; they are listed.
     """
-    with torch.device("meta"):
+    return _filled(_skeleton(make, state), make, state, weights.source, weights.ignore_keys)
+
+
+def build_from_file(make: Callable[[], Network], file: Path) -> Network:
+    """Build a network around the tensors of a safetensors file, which are mapped into memory where that can be.
+
+    Args:
+        make: builds the network. Where that looks at the values of parameters, it is called once more, as if there
+            were no weights to come.
+        file: names, shapes and types are compared before a number of it is read.
+
+    Raises:
+        WeightsError: the file is no safetensors file; keys are missing or left over, or shapes or types differ, which
+            are listed; or the network that `make` builds is far larger than the weights.
+    """
+    state, source = read_safetensors(file), str(file)
+    net = _skeleton(make, state)
+    if net is not None:
+        _require_fit(net.state_dict(), _under_twins(net, state) | state, source, ())
+    return _filled(net, make, _aligned(file, state), source)
+
+
+def _filled(
+    skeleton: Network | None,
+    make: Callable[[], Network],
+    state: Mapping[str, Tensor],
+    source: str,
+    ignore: Iterable[str] = (),
+) -> Network:
+    """The skeleton with the tensors themselves; where there is none, or it has gaps, a network built in full."""
+    if skeleton is not None:
+        load_strictly(skeleton, state, source=source, ignore=ignore, assign=True)
+        if not left_on_meta(skeleton):
+            return skeleton
+    with bounded(Allowance.around(state.values()), on_meta=False):
         net = make()
-    load_strictly(net, state, source=weights.source, ignore=weights.ignore_keys, assign=True)
+    load_strictly(net, state, source=source, ignore=ignore)
     return net
+
+
+def _aligned(file: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a file where torch would have put them: elsewhere some kernels take other paths and round otherwise.
+
+    Files of `actrec_zoo.hub.packing` have all but a few in such places; the others are copied, a large one through a
+    mapping of its own, so that no more than one is in memory twice.
+    """
+
+    def copied(name: str) -> Tensor:
+        if state[name].nbytes < _SMALL:
+            return state[name].clone()
+        with safe_open(file, framework="pt") as opened:
+            return cast(Tensor, opened.get_tensor(name).clone())
+
+    return {name: copied(name) if tensor.data_ptr() % ALIGNMENT else tensor for name, tensor in state.items()}
+
+
+def _skeleton(make: Callable[[], Network], state: Mapping[str, Tensor]) -> Network | None:
+    """The network without memory; None where the builder does not take that."""
+    try:
+        with bounded(Allowance.around(state.values()), on_meta=True):
+            return make()
+    except Exception as error:
+        if isinstance(error, ActrecZooError) and error.__cause__ is None:
+            raise  # a refusal, whatever the device
+        return None
 
 
 def upstream_labels(weights: WeightsRef) -> tuple[str, ...]:

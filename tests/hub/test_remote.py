@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pytest
 import safetensors.torch
 
-from actrec_zoo.hub.package import WEIGHTS_FILE, write_config, write_weights
+from actrec_zoo.hub.package import WEIGHTS_FILE
+from actrec_zoo.hub.packing import write_config, write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from tests.distributions import run_python
@@ -26,7 +27,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
     model = create(get_registry().find("tiny_conv3d"), labels=LABELS, options={"width": 4})
     write_config(folder, model, {"distribution": "actrec-zoo", "version": "1"})
     write_weights(folder / WEIGHTS_FILE, model.net.state_dict())
-    with Hub(folder).running() as hub:
+    hub = Hub(folder.parent / "server")
+    hub.publish("org/name", folder, commit=COMMIT, tag="v1")
+    for file in ("config.json", WEIGHTS_FILE):
+        hub.publish(f"org/no-{file}", {p.name: p.read_bytes() for p in folder.iterdir() if p.name != file})
+    with hub.running():
         yield hub
 
 
@@ -65,9 +70,9 @@ REFUSED = {
     "hf:org/no-model.safetensors": "Entry Not Found for url: .*/model.safetensors",
     "hf:nobody/name": "Repository Not Found",
     "hf:org/name@v9": "Revision Not Found",
-    "hf:no//name": "Repo id must",
-    "hf:": "Repo id must",
+    "hf:org/na--me": "Cannot have -- or ..",
 }
+MALFORMED = ["hf:no//name", "hf:", "hf:org", "hf:org/name@", "hf:a/b/c"]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +82,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def online(hub: Hub, home: Path) -> Visit:
-    return visit(hub, home, ["hf:org/name", "hf:org/name@v1", *REFUSED])
+    return visit(hub, home, ["hf:org/name", "hf:org/name@v1", *REFUSED, *MALFORMED])
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +92,7 @@ def offline(hub: Hub, home: Path, online: Visit) -> Visit:
 
 @pytest.mark.parametrize("reference", ["hf:org/name", "hf:org/name@v1"])
 def test_model_is_pulled_and_predicts(hub: Hub, online: Visit, reference: str) -> None:
-    published = safetensors.torch.load_file(hub.folder / WEIGHTS_FILE)
+    published = safetensors.torch.load(hub.read("org/name", WEIGHTS_FILE))
     result = online.results[reference]
     assert result["id"] == "tiny:tiny_conv3d"
     assert result["bias"] == published["head.classifier.bias"].tolist()
@@ -95,12 +100,12 @@ def test_model_is_pulled_and_predicts(hub: Hub, online: Visit, reference: str) -
 
 
 def test_weights_are_of_the_commit_of_the_configuration(online: Visit) -> None:
-    weights = [request for request in online.requests if request.endswith(WEIGHTS_FILE)]
+    weights = [request for request in online.requests if request.endswith(f"org/name/resolve/{COMMIT}/{WEIGHTS_FILE}")]
     assert weights and all(f"/{COMMIT}/" in request for request in weights)
 
 
 def test_files_are_transferred_once(online: Visit) -> None:
-    weights = [r for r in online.requests if r.startswith("GET /org/name/") and r.endswith(WEIGHTS_FILE)]
+    weights = [request for request in online.requests if request.startswith("GET /cdn/")]
     assert len(weights) == 1
 
 
@@ -110,6 +115,12 @@ def test_what_cannot_be_had_is_named(online: Visit, reference: str) -> None:
     assert error.startswith(f"cannot get {reference} from the Hugging Face Hub: ")
     assert re.search(REFUSED[reference], error)
     assert "\n" not in error
+
+
+@pytest.mark.parametrize("reference", MALFORMED)
+def test_what_is_no_reference_is_told_how_to_write_one(online: Visit, reference: str) -> None:
+    expected = f"{reference!r} names no model on the Hub: write hf:org/name or hf:org/name@revision"
+    assert online.results[reference]["error"] == expected
 
 
 def test_pulled_model_works_offline(online: Visit, offline: Visit) -> None:

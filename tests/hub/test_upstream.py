@@ -42,7 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hub(folder: Path) -> Iterator[Hub]:
-    with Hub(folder, REPOSITORY, COMMIT).running() as hub:
+    hub = Hub(folder.parent / "server")
+    hub.publish(REPOSITORY, folder, commit=COMMIT)
+    with hub.running():
         yield hub
 
 
@@ -63,7 +65,8 @@ def test_pretrained_model_is_pulled_at_its_commit_and_answers_at_once(hub: Hub, 
     assert result["labels"] == LABELS
     assert result["label"] in LABELS
     assert result["bias"] == torch.load(folder / WEIGHTS.file)["classifier.bias"].tolist()
-    assert hub.requests and all(f"/{REPOSITORY}/resolve/{COMMIT}/" in request for request in hub.requests)
+    asked = [request for request in hub.requests if "/cdn/" not in request]
+    assert asked and all(f"/{REPOSITORY}/resolve/{COMMIT}/" in request for request in asked)
     assert visit(hub, home, HF_HUB_OFFLINE="1") == result
     assert hub.requests == []
 
@@ -88,9 +91,9 @@ def test_weights_that_cannot_be_reached_are_named_with_the_ways_on(
 
 
 def test_repository_without_the_file(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "repository").mkdir()
-    (tmp_path / "repository" / "config.json").write_bytes((folder / "config.json").read_bytes())
-    with Hub(tmp_path / "repository", REPOSITORY, COMMIT).running() as hub:
+    hub = Hub(tmp_path / "server")
+    hub.publish(REPOSITORY, {"config.json": (folder / "config.json").read_bytes()}, commit=COMMIT)
+    with hub.running():
         error = visit(hub, tmp_path / "home")["error"]
     assert f"({WEIGHTS.file} of commit {COMMIT[:7]}): " in error
 

@@ -13,7 +13,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 import actrec_zoo
 from actrec_zoo.config import Layer, resolve
 from actrec_zoo.errors import ConfigError, WeightsError
-from actrec_zoo.hub.package import write_weights
+from actrec_zoo.hub.packing import write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from actrec_zoo.testing import meta_network

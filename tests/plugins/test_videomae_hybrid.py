@@ -12,7 +12,7 @@ from torch import nn
 
 import actrec_zoo
 from actrec_zoo.errors import ConfigError
-from actrec_zoo.hub.package import write_weights
+from actrec_zoo.hub.packing import write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
 from actrec_zoo.testing import meta_network, randomise

@@ -29,6 +29,7 @@ _COMMANDS = {
     "study": "actrec_zoo.cli.study:command",
     "cache": "actrec_zoo.cli.cache:command",
     "predict": "actrec_zoo.cli.predict:command",
+    "pull": "actrec_zoo.cli.pull:command",
     "runs": "actrec_zoo.cli.runs:command",
 }
 

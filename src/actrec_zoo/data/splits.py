@@ -1,6 +1,7 @@
 """Train, validation and test splits in CSV files, and the leaks between them."""
 
 import csv
+import hashlib
 import itertools
 import logging
 from array import array
@@ -42,6 +43,14 @@ def write_splits(folder: Path, manifest: Manifest, splits: Splits) -> None:
     """
     for name, indices in splits.items():
         write_atomically(folder / f"{name}.csv", partial(_write_rows, manifest.entries(indices)))
+
+
+def hash_splits(folder: Path) -> str:
+    """SHA-256, in hexadecimal digits, of those of `train.csv`, `val.csv` and `test.csv` that exist, in this order."""
+    content = hashlib.sha256()
+    for file in (folder / f"{name}.csv" for name in SPLIT_NAMES):
+        content.update(file.read_bytes() if file.is_file() else b"")
+    return content.hexdigest()
 
 
 def read_splits(folder: Path, manifest: Manifest, *, allow_leak: bool = False) -> tuple[Manifest, Splits]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from actrec_zoo.hub.remote import PREFIX
+from actrec_zoo.hub.reference import PREFIX
 from actrec_zoo.spec import InputSpec, WeightsRef
 
 if TYPE_CHECKING:

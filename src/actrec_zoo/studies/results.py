@@ -13,7 +13,7 @@ from typing import Any
 from actrec_zoo.data.layouts import data_name, read_csv
 from actrec_zoo.errors import ActrecZooError
 from actrec_zoo.fitting import meta_network
-from actrec_zoo.hub.package import library_versions
+from actrec_zoo.hub.packing import library_versions
 from actrec_zoo.runs.record import RunRecord
 from actrec_zoo.spec import Reference
 from actrec_zoo.studies.ledger import Ledger

@@ -14,9 +14,9 @@ from typing import Any
 from actrec_zoo import distributed
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import MACHINE_KEYS, Layer, Resolved, TrainConfig, flatten
-from actrec_zoo.data.layouts import read_csv
+from actrec_zoo.data.layouts import data_name, read_csv
 from actrec_zoo.data.manifest import IntArray, Manifest, path_of
-from actrec_zoo.data.splits import Splits, write_splits
+from actrec_zoo.data.splits import Splits, hash_splits, write_splits
 from actrec_zoo.data.strings import PackedStrings, StringIndex
 from actrec_zoo.errors import ConfigError, InterruptedRun, RunError
 from actrec_zoo.files import (
@@ -26,7 +26,8 @@ from actrec_zoo.files import (
     require_folder,
     write_json,
 )
-from actrec_zoo.hub.package import WEIGHTS_FILE, library_versions, write_config, write_weights
+from actrec_zoo.hub.package import WEIGHTS_FILE, Training
+from actrec_zoo.hub.packing import library_versions, write_config, write_weights
 from actrec_zoo.locking import LOCK_FILE, is_locked, locked
 from actrec_zoo.training.checkpoint import BEST, FROZEN, read_best
 from actrec_zoo.training.state import Callback, TrainingState
@@ -98,8 +99,9 @@ class RunFolder:
                 "versions": library_versions(),
             },
         )
-        write_config(self.path, model, plugin)
         write_splits(self.splits, manifest, splits)
+        data = " ".join(data_name(resolved.config.data).split())
+        write_config(self.path, model, plugin, Training(data or None, hash_splits(self.splits)))
 
     def note_changes(self, resolved: Resolved) -> None:
         """Let what this start says of where the run happens hold for the next start, too."""
