@@ -196,7 +196,7 @@ ATTACKS = {
         change_config(**VIDEOMAE, options={"layers": 2**20}),
         r"model\.safetensors: the options ask for a network that is much larger",
     ),
-    "width": Attack(change_config(options={"width": 2**20}), "cannot be built with|much larger than the weights"),
+    "width": Attack(change_config(options={"width": 2**20}), "cannot be built with|a network that is much larger"),
     "clip": Attack(change_config(input={"frames": 10**6, "size": 10**6}), "1000000 frames of 1000000x1000000 are too"),
     "path-as-model": Attack(change_config(model="tiny:../../evil"), "model: must be plugin:name"),
     "other-plugin": Attack(
