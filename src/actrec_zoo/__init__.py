@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actrec_zoo.loading import load
     from actrec_zoo.plugin_manager import hookimpl
     from actrec_zoo.registry import get_spec, list_models
+    from actrec_zoo.saving import save
     from actrec_zoo.studies import study
     from actrec_zoo.tuning import tune
 
@@ -37,6 +38,7 @@ __all__ = [
     "hookimpl",
     "list_models",
     "load",
+    "save",
     "study",
     "train",
     "tune",
@@ -52,6 +54,7 @@ _HOMES = {
     "hookimpl": "actrec_zoo.plugin_manager",
     "list_models": "actrec_zoo.registry",
     "load": "actrec_zoo.loading",
+    "save": "actrec_zoo.saving",
     "study": "actrec_zoo.studies",
     "train": "actrec_zoo.api",
     "tune": "actrec_zoo.tuning",

@@ -322,7 +322,7 @@ def _trained(
     if package is None or package.labels == tuple(labels):
         return build_from_file(make, file)
     state = read_safetensors(file)
-    with bounded(Allowance.around(state.values()), on_meta=False):
+    with bounded(Allowance.around(state.values(), str(file)), on_meta=False):
         net = make()
     _fill_but_classifier(net, spec, state, str(file))
     return net

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import (
     register_module_module_registration_hook,
@@ -21,7 +22,7 @@ from actrec_zoo.errors import WeightsError
 
 _DRAWS = (Tensor.normal_, Tensor.uniform_)
 _MORE_PARTS = 10_000
-_MORE_ELEMENTS = 2**28
+_MORE_ELEMENTS = 2**27
 
 
 @dataclass
@@ -33,16 +34,18 @@ class Allowance:
     Attributes:
         parts: modules and parameters.
         elements: of all parameters.
+        source: names the weights in the error.
     """
 
     parts: int
     elements: int
+    source: str
 
     @classmethod
-    def around(cls, tensors: Iterable[Tensor]) -> Allowance:
+    def around(cls, tensors: Iterable[Tensor], source: str) -> Allowance:
         """What a network may have that these tensors fill."""
         sizes = [tensor.numel() for tensor in tensors]
-        return cls(parts=4 * len(sizes) + _MORE_PARTS, elements=4 * sum(sizes) + _MORE_ELEMENTS)
+        return cls(parts=4 * len(sizes) + _MORE_PARTS, elements=4 * sum(sizes) + _MORE_ELEMENTS, source=source)
 
     def spend(self, elements: int = 0) -> None:
         """Count one part.
@@ -53,7 +56,7 @@ class Allowance:
         self.parts -= 1
         self.elements -= elements
         if self.parts < 0 or self.elements < 0:
-            raise WeightsError("the options ask for a network that is much larger than the weights")
+            raise WeightsError(f"{self.source}: the options ask for a network that is much larger than these weights")
 
 
 class _Undrawn(TorchFunctionMode):
@@ -84,7 +87,9 @@ def bounded(allowance: Allowance, *, on_meta: bool) -> Iterator[None]:
         if not on_meta or parameter.is_meta or is_lazy(parameter):
             return None
         if parameter not in known:
-            known[parameter] = nn.Parameter(parameter.detach().to("meta"), requires_grad=parameter.requires_grad)
+            known[parameter] = nn.Parameter(
+                torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad
+            )
         return known[parameter]
 
     def module_registered(module: nn.Module, name: str, part: nn.Module | None) -> None:

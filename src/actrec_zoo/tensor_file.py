@@ -13,7 +13,7 @@ from actrec_zoo.errors import WeightsError, first_line
 
 ALIGNMENT = 64
 """Bytes; where torch's allocator lets tensors begin on the CPU."""
-LARGEST_HEADER = 16 * 2**20
+LARGEST_HEADER = 4 * 2**20
 """Bytes; a hundred times what the largest network of the zoo needs."""
 MOST_TENSORS = 20_000
 LONGEST_NAME = 1_000
@@ -56,7 +56,7 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
                 raise WeightsError(f"{path} has {len(names)} tensors, {MOST_TENSORS} are allowed")
             slices = {name: file.get_slice(name) for name in names}
             header = {name: StoredTensor(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, MemoryError) as error:
         raise WeightsError(f"{path} is not a readable safetensors file: {first_line(error)}") from error
     _require_names(path, header)
     return header

@@ -194,7 +194,7 @@ def build_filled(make: Callable[[], Network], weights: WeightsRef, state: Mappin
     Raises:
         WeightsError: keys are missing or left over, or shapes differ; they are listed.
     """
-    return _filled(_skeleton(make, state), make, state, weights.source, weights.ignore_keys)
+    return _filled(_skeleton(make, state, weights.source), make, state, weights.source, weights.ignore_keys)
 
 
 def build_from_file(make: Callable[[], Network], file: Path) -> Network:
@@ -210,7 +210,7 @@ def build_from_file(make: Callable[[], Network], file: Path) -> Network:
             are listed; or the network that `make` builds is far larger than the weights.
     """
     state, source = read_safetensors(file), str(file)
-    net = _skeleton(make, state)
+    net = _skeleton(make, state, source)
     if net is not None:
         _require_fit(net.state_dict(), _under_twins(net, state) | state, source, ())
     return _filled(net, make, _aligned(file, state), source)
@@ -228,7 +228,7 @@ def _filled(
         load_strictly(skeleton, state, source=source, ignore=ignore, assign=True)
         if not left_on_meta(skeleton):
             return skeleton
-    with bounded(Allowance.around(state.values()), on_meta=False):
+    with bounded(Allowance.around(state.values(), source), on_meta=False):
         net = make()
     load_strictly(net, state, source=source, ignore=ignore)
     return net
@@ -250,10 +250,10 @@ def _aligned(file: Path, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: copied(name) if tensor.data_ptr() % ALIGNMENT else tensor for name, tensor in state.items()}
 
 
-def _skeleton(make: Callable[[], Network], state: Mapping[str, Tensor]) -> Network | None:
+def _skeleton(make: Callable[[], Network], state: Mapping[str, Tensor], source: str) -> Network | None:
     """The network without memory; None where the builder does not take that."""
     try:
-        with bounded(Allowance.around(state.values()), on_meta=True):
+        with bounded(Allowance.around(state.values(), source), on_meta=True):
             return make()
     except Exception as error:
         if isinstance(error, ActrecZooError) and error.__cause__ is None:

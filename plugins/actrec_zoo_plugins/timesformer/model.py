@@ -34,7 +34,12 @@ class TimeSformer(FeatureNetwork):
         super().__init__()
         self.timesformer: nn.Module = upstream.timesformer
         self.classifier: nn.Linear = upstream.classifier
+        self._config: TimesformerConfig = upstream.config
         fuse_attention(self.timesformer)
+
+    def transformers_config(self) -> dict[str, object]:
+        """What transformers needs in config.json to load these weights."""
+        return {**self._config.to_diff_dict(), "architectures": ["TimesformerForVideoClassification"]}
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Clips [B, 3, T, H, W] to the class token [B, 768]."""

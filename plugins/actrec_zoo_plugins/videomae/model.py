@@ -32,13 +32,21 @@ class VideoMAE(FeatureNetwork):
 
     Args:
         upstream: transformers' model, whose layers are taken over.
+        frames: in a clip.
+        size: side of the frames in pixels.
     """
 
-    def __init__(self, upstream: VideoMAEForVideoClassification) -> None:
+    def __init__(self, upstream: VideoMAEForVideoClassification, frames: int, size: int) -> None:
         super().__init__()
         self.videomae: nn.Module = upstream.videomae
         self.fc_norm: nn.LayerNorm = upstream.fc_norm
         self.classifier: nn.Linear = upstream.classifier
+        self._config: VideoMAEConfig = upstream.config
+        self._config.update({"num_frames": frames, "image_size": size})
+
+    def transformers_config(self) -> dict[str, object]:
+        """What transformers needs in config.json to load these weights."""
+        return {**self._config.to_diff_dict(), "architectures": ["VideoMAEForVideoClassification"]}
 
     def forward_features(self, clips: Tensor) -> Tensor:
         """Clips [B, 3, T, H, W] to the normalised mean of the tokens, [B, D]."""
@@ -141,7 +149,7 @@ def _network(settings: Mapping[str, int], num_classes: int, frames: int, size: i
     embeddings.position_embeddings = position_table(patches, settings["hidden_size"])
     for layer in upstream.videomae.encoder.layer:
         layer.attention.attention.key.bias = None
-    return VideoMAE(upstream)
+    return VideoMAE(upstream, frames, size)
 
 
 def position_table(length: int, width: int) -> Tensor:

@@ -153,6 +153,14 @@ def _qualified(value: str) -> str:
     return value
 
 
+def _distribution(plugin: dict[str, str]) -> dict[str, str]:
+    """Only what is a name may stand in a command that a user is told to type."""
+    name = plugin.get("distribution", "unknown")
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+        raise ValueError(f"must be the name of a distribution, not {name[:80]!r}")
+    return plugin
+
+
 def _distinct(labels: list[str]) -> list[str]:
     if len(set(labels)) < len(labels):
         raise ValueError("a label is there more than once")
@@ -188,7 +196,7 @@ class Config(_Part):
 
     format: Literal[1, 2]
     model: Annotated[_Line, AfterValidator(_qualified)]
-    plugin: dict[str, _Line]
+    plugin: Annotated[dict[str, _Line], AfterValidator(_distribution)]
     options: dict[str, Annotated[Any, AfterValidator(_bounded)]]
     labels: Annotated[list[_Line], Field(min_length=1, max_length=MOST_LABELS), AfterValidator(_distinct)]
     input: dict[str, Any]

@@ -1,11 +1,12 @@
 """A model as a folder that the Hub can hold: config.json, model.safetensors, and preprocessor_config.json."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from torch import Tensor
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.errors import ConfigError
 from actrec_zoo.files import write_atomically, write_json
-from actrec_zoo.hub.package import CONFIG_FILE, FORMAT, UNKNOWN, Training, check_config
+from actrec_zoo.hub.package import CONFIG_FILE, FORMAT, PREPROCESSOR_FILE, UNKNOWN, WEIGHTS_FILE, Training, check_config
+from actrec_zoo.spec import InputSpec
 from actrec_zoo.tensor_file import ALIGNMENT
 
 _DTYPES = {
@@ -31,8 +33,16 @@ _DTYPES = {
 """What safetensors calls them."""
 
 
+@runtime_checkable
+class TransformersNetwork(Protocol):
+    """A network whose weights transformers can load: its keys are those of transformers' own class."""
+
+    def transformers_config(self) -> Mapping[str, object]:
+        """Keys of transformers' config.json: `model_type`, `architectures` and the architecture's settings."""
+
+
 def write_config(folder: Path, model: VideoClassifier, plugin: Mapping[str, str], training: Training = UNKNOWN) -> None:
-    """Write config.json of a model.
+    """Write config.json of a model, with what transformers needs where the architecture is its own.
 
     Args:
         folder: of the model; made where it is not there.
@@ -59,7 +69,53 @@ def write_config(folder: Path, model: VideoClassifier, plugin: Mapping[str, str]
         check_config(values)
     except ConfigError as error:
         raise ConfigError(f"{folder / CONFIG_FILE} cannot be written: {error}") from error
+    if isinstance(model.net, TransformersNetwork):
+        values = values | _for_transformers(model.net, model.labels) | values  # what is ours comes first and holds
+        write_json(folder / PREPROCESSOR_FILE, _preprocessor(model.input))
     write_json(folder / CONFIG_FILE, values)
+
+
+def write_package(folder: Path, model: VideoClassifier, plugin: Mapping[str, str]) -> None:
+    """Write a model as a folder that `load` and the Hub take; see `write_config` and `write_weights`.
+
+    Raises:
+        ConfigError, RunError: as those.
+    """
+    write_config(folder, model, plugin)
+    write_weights(folder / WEIGHTS_FILE, model.net.state_dict())
+
+
+def _for_transformers(net: TransformersNetwork, labels: Sequence[str]) -> dict[str, Any]:
+    numbered = {str(number): label for number, label in enumerate(labels)}
+    return {
+        **net.transformers_config(),
+        "id2label": numbered,
+        "label2id": {label: int(number) for number, label in numbered.items()},
+    }
+
+
+def _preprocessor(input: InputSpec) -> dict[str, Any]:  # noqa: A002 (the field's name in every format)
+    """What transformers' image processor does to frames, as `InputSpec` says it; which frames it cannot say."""
+    match input.resize:
+        case (height, width):
+            size = {"height": height, "width": width}
+        case int(shorter):
+            size = {"shortest_edge": shorter}
+        case _:
+            size = {"height": input.size, "width": input.size}
+    return {
+        "image_processor_type": "VideoMAEImageProcessor",
+        "do_resize": True,
+        "size": size,
+        "resample": {"nearest": 0, "bilinear": 2, "bicubic": 3}[input.interpolation],
+        "do_center_crop": True,
+        "crop_size": {"height": input.size, "width": input.size},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(input.mean),
+        "image_std": list(input.std),
+    }
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor]) -> None:
