@@ -83,7 +83,7 @@ def test_what_eval_json_lacks_is_left_out(tmp_path: Path) -> None:
     page = Page(written(tmp_path / "report.html", predictions, result))
     sections = [attributes["id"] for tag, attributes in page.tags if tag == "section"]
     assert sections == ["figures", "confusion", "classes", "precision-recall", "errors", "protocol"]
-    assert "Seen in training:" not in page.texts and "warning" not in [a.get("class") for t, a in page.tags if t != "p"]
+    assert "Seen in training:" not in page.texts and "alert" not in [attributes.get("role") for _, attributes in page.tags]
     nothing = {"calibration": None, "intervals": None, "mean_average_precision": None, "confused": None}
     Page(written(tmp_path / "report.html", predictions, {**whole_result(predictions), **nothing}))
 
@@ -140,6 +140,28 @@ def test_numbers_that_are_none_are_none_in_the_script(tmp_path: Path) -> None:
     data = Page(written(tmp_path / "report.html", predictions, minimal_result(predictions), history)).data
     assert data["history"]["val_loss"][1] is None
     assert data["curves"][1] is None and data["support"][1] == 0
+
+
+def test_a_coverage_below_one_is_never_rounded_to_all(tmp_path: Path) -> None:
+    predictions = some_predictions()
+    counts = {"n_expected": 100_000, "n_used": 99_999, "n_failed": 1}
+    html = written(tmp_path / "report.html", predictions, {**minimal_result(predictions), **counts})
+    assert "Coverage 99.9 %:" in html
+
+
+def test_numbers_that_are_none_are_a_dash_in_the_tables(tmp_path: Path) -> None:
+    predictions, history = some_predictions(), some_history(3)
+    object.__setattr__(history[1], "val_loss", float("nan"))
+    object.__setattr__(history[1], "val_top1", None)
+    html = written(tmp_path / "report.html", predictions, minimal_result(predictions), history)
+    epochs = re.findall(r'<th scope="row">2</th>(.*?)</tr>', html)[0]
+    assert re.findall(r">([^<]+)</td>", epochs) == ["1.000", "–", "50.0 %", "–"]
+
+
+def test_videos_of_one_class_have_no_curve(tmp_path: Path) -> None:
+    predictions = some_predictions(("only",), videos=5)
+    page = Page(written(tmp_path / "report.html", predictions, minimal_result(predictions)))
+    assert any("There is no curve" in text for text in page.texts) and "curve-class" not in page.ids
 
 
 def test_nothing_read_at_all(tmp_path: Path) -> None:
