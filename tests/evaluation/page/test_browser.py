@@ -290,7 +290,9 @@ def test_one_class_alone_is_shown(browser: Any, pages: dict[str, str]) -> None:
     browser.get_log("browser")
     opened(browser, pages["lone"])
     assert browser.get_log("browser") == [] and row_names(browser) == ["only"]
-    assert "no curve" in first(browser, "#precision-recall").text and len(every(browser, "#calibration-chart .dot")) == 1
+    assert (
+        "no curve" in first(browser, "#precision-recall").text and len(every(browser, "#calibration-chart .dot")) == 1
+    )
 
 
 def test_headings_of_names_that_begin_alike_differ(browser: Any, pages: dict[str, str]) -> None:
@@ -341,6 +343,9 @@ def test_nothing_is_cut_off_on_paper(browser: Any, pages: dict[str, str], name: 
     opened(browser, pages[name], (718, 1000), media="print")
     browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
     assert browser.execute_script("return document.documentElement.scrollWidth") <= 718
+    assert browser.execute_script(
+        "return [...matrix.querySelectorAll('td')].every((cell) => cell.scrollWidth <= cell.clientWidth)"
+    )
 
 
 def test_dark_light_and_print(browser: Any, pages: dict[str, str]) -> None:
