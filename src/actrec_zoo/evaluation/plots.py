@@ -27,7 +27,7 @@ _LETTER = 0.085
 """Width of a letter of a name, inches."""
 _LINE = 0.16
 """Height of a line of a legend, inches."""
-_MOST_CORNERS = 1000
+_MOST_CORNERS = 250
 """Of a curve."""
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 

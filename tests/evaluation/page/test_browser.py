@@ -312,7 +312,8 @@ def test_a_name_from_right_to_left_does_not_turn_its_sentence_around(browser: An
 def test_counts_can_be_read_on_every_shade(browser: Any, pages: dict[str, str], dark: bool) -> None:
     opened(browser, pages["usual"], dark=dark)
     script = """
-        const numbers = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((part) => (color.startsWith("rgb") ? part / 255 : +part));
+        const whole = (color) => (color.startsWith("rgb") ? 255 : 1);
+        const numbers = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / whole(color));
         return ["right", "wrong"].flatMap((kind) => [12, 40, 60, 70, 80, 90, 100].map((share) => {
           const cell = document.querySelector("#matrix td." + kind);
           cell.style.setProperty("--share", share + "%");
