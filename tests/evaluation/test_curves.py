@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
-from actrec_zoo.evaluation.curves import average_precisions, precision_recall_curves
+from actrec_zoo.evaluation.curves import average_precisions, precision_recall_curves, steps
 from tests.evaluation.known import predictions_of, random_predictions
 
 
@@ -31,11 +31,17 @@ def test_an_unread_video_is_a_miss_of_its_class_at_every_threshold() -> None:
     assert same[1].max() == 1, "of the other class nothing is missed"
 
 
-def test_areas_under_the_curves_are_the_average_precisions() -> None:
+@pytest.mark.parametrize("most", [2, 10, 1000])
+def test_areas_under_the_steps_are_the_average_precisions(most: int) -> None:
     predictions = random_predictions(150, 3, unread=30)
-    for curve, precision in zip(precision_recall_curves(predictions), average_precisions(predictions), strict=True):
+    for curve, average in zip(precision_recall_curves(predictions), average_precisions(predictions), strict=True):
         assert curve is not None
-        assert precision == pytest.approx(-np.sum(np.diff(curve[1]) * curve[0][:-1]), abs=0.02)
+        precision, recall = steps(curve, most)
+        assert len(recall) <= most and (np.diff(recall) > 0).all()
+        assert (recall[0], recall[-1]) == (0, curve[1].max()) and 0 <= precision.min() <= precision.max() <= 1
+        assert average == pytest.approx(np.sum(np.diff(recall) * precision[1:]))
+    precision, recall = steps((np.ones(1), np.zeros(1)), most)
+    assert precision.tolist() == [1] and recall.tolist() == [0]
 
 
 def test_classes_without_videos_or_with_all_have_none() -> None:

@@ -9,101 +9,32 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.cbook import STEP_LOOKUP_MAP
 from PIL import Image
 
 from actrec_zoo.errors import RunError
-from actrec_zoo.evaluation import plots
 from actrec_zoo.evaluation.curves import average_precisions, precision_recall_curves
-from actrec_zoo.evaluation.plots import plot_evaluation, plot_history, remove_plots
+from actrec_zoo.evaluation.plots import figures_of, plot_evaluation, plot_history, remove_plots
 from actrec_zoo.evaluation.predictions import Predictions
 from tests.evaluation.page.examples import ODD, minimal_result, some_history, some_predictions, whole_result
 
 FIGURES = {"confusion", "precision_recall", "class_distribution", "calibration", "history"}
+LONG = "a long name of something that people do with their "
+
+
+def figures(predictions: Predictions, **more: Any) -> dict[str, Any]:
+    """The figures of predictions, not written."""
+    return figures_of(whole_result(predictions), precision_recall_curves(predictions), **more)
+
+
+def names_beside(axis: Any) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
 
 
 def drawn(folder: Path, labels: tuple[str, ...], *, videos: int = 40) -> Path:
     predictions = some_predictions(labels, videos=videos, failed=1, absent=0)
     plot_evaluation(folder, whole_result(predictions), precision_recall_curves(predictions), some_history())
     return folder
-
-
-def figures_of(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, predictions: Predictions, result: dict[str, Any]
-) -> dict[str, Any]:
-    """The figures of an evaluation by name, as they were when they were saved."""
-    found: dict[str, Any] = {}
-    with monkeypatch.context() as patch:
-        patch.setattr(plots, "save_figure", lambda figure, path: found.setdefault(path.stem, figure))
-        plot_evaluation(folder, result, precision_recall_curves(predictions), some_history())
-    return found
-
-
-def area_under(line: Any) -> float:
-    """Between a line as it is drawn, steps and all, and the horizontal axis."""
-    from matplotlib.path import Path as Outline
-
-    steps = {"steps-pre": 1, "steps-post": 0, "default": None}[line.get_drawstyle()]
-    x, y = line.get_xdata(), line.get_ydata()
-    if steps is None:
-        return float(abs(np.trapezoid(y, x)))
-    assert isinstance(line.get_path(), Outline)
-    return float(abs((np.diff(x) * (y[1:] if steps else y[:-1])).sum()))
-
-
-@pytest.mark.parametrize("failed", [0, 9])
-def test_the_area_under_a_precision_recall_curve_is_the_average_precision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failed: int
-) -> None:
-    predictions = some_predictions(failed=failed)
-    figure = figures_of(monkeypatch, tmp_path, predictions, whole_result(predictions))["precision_recall"]
-    areas = [area_under(line) for line in figure.axes[0].lines]
-    assert areas == pytest.approx(average_precisions(predictions), abs=1e-12)
-    assert min(areas) > 0.2 and max(areas) < 0.99
-
-
-def test_each_class_has_an_entry_in_the_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    labels = (*("a person opens the door of the car on the " + side for side in ("left", "right", "left side")), "b")
-    predictions = some_predictions(labels)
-    figure = figures_of(monkeypatch, tmp_path, predictions, whole_result(predictions))["precision_recall"]
-    shown = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert len(set(shown)) == len(figure.axes[0].lines) == 4
-    assert shown[3] == "b" and all(name.startswith("a person opens") and len(name) < 50 for name in shown[:3])
-
-
-def test_figures_draw_what_eval_json_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictions = some_predictions(failed=3, absent=2)
-    result = whole_result(predictions)
-    figures = figures_of(monkeypatch, tmp_path, predictions, result)
-    counts = np.array(result["confusion"])
-
-    confusion = figures["confusion"].axes[0]
-    assert np.allclose(confusion.images[0].get_array(), counts / np.maximum(1, counts.sum(axis=1, keepdims=True)))
-    written = {text.get_position()[::-1]: int(text.get_text()) for text in confusion.texts}
-    assert written == {(row, column): counts[row, column] for row, column in zip(*counts.nonzero(), strict=True)}
-
-    videos, accuracy = figures["class_distribution"].axes
-    names = [text.get_text() for text in accuracy.get_xticklabels()]
-    rows = {row["label"]: row for row in result["per_class"]}
-    assert [bar.get_height() for bar in videos.patches] == [rows[name]["support"] for name in names]
-    assert [bar.get_height() for bar in accuracy.patches] == [rows[name]["recall"] for name in names]
-    assert [rows[name]["support"] for name in names] == sorted((row["support"] for row in rows.values()), reverse=True)
-
-    (model,) = [line for line in figures["calibration"].axes[0].lines if line.get_label() == "model"]
-    bins = [row for row in result["calibration"]["bins"] if row["n"]]
-    assert model.get_xydata().tolist() == [[row["confidence"], row["accuracy"]] for row in bins]
-
-    for axes, name in zip(figures["history"].axes, ("loss", "top1"), strict=True):
-        for line, part in zip(axes.lines, ("train", "val"), strict=True):
-            assert line.get_label() == part
-            drawn = [(record.epoch, getattr(record, f"{part}_{name}")) for record in some_history()]
-            assert line.get_xydata().tolist() == [list(pair) for pair in drawn]
-
-
-@pytest.mark.parametrize("labels", [("alone",), ("a", "b")])
-def test_one_class_and_two_have_figures(tmp_path: Path, labels: tuple[str, ...]) -> None:
-    predictions = some_predictions(labels, videos=5)
-    plot_evaluation(tmp_path, whole_result(predictions), precision_recall_curves(predictions), some_history(1))
-    assert {path.name for path in tmp_path.iterdir()} == {f"{n}.{s}" for n in FIGURES for s in ("png", "svg")}
 
 
 def test_every_figure_is_there_as_png_and_svg_with_odd_names_as_text(tmp_path: Path) -> None:
@@ -156,3 +87,88 @@ def test_a_figure_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     record = SimpleNamespace(epoch=1, train_loss=1.0, val_loss=1.0, train_top1=0.5, val_top1=0.5)
     with pytest.raises(RunError, match=r"history\.png"):
         plot_history(tmp_path / "plots" / "history.png", [record])
+
+
+@pytest.mark.parametrize("videos", [60, 9000])
+def test_the_area_below_a_precision_recall_curve_is_the_average_precision(videos: int) -> None:
+    predictions = some_predictions(("a", "b", "c"), videos=videos, failed=5, absent=1)
+    lines = figures(predictions)["precision_recall"].axes[0].get_lines()
+    expected = [average for average in average_precisions(predictions) if average is not None]
+    assert len(lines) == len(expected) == 2
+    for line, average in zip(lines, expected, strict=True):
+        recall, precision = STEP_LOOKUP_MAP[line.get_drawstyle()](*line.get_data())
+        assert len(recall) <= 500 and np.diff(recall) @ precision[1:] == pytest.approx(average)
+
+
+def test_the_confusion_matrix_has_its_shares_and_counts() -> None:
+    predictions = some_predictions(("a", "b", "c"), failed=2)
+    counts = np.array(whole_result(predictions)["confusion"])
+    (axes,) = figures(predictions)["confusion"].axes
+    shares = np.asarray(axes.images[0].get_array())
+    assert shares == pytest.approx(counts / counts.sum(axis=1, keepdims=True)) and counts[:, -1].sum() == 2
+    texts = {tuple(map(round, text.get_position())): int(text.get_text()) for text in axes.texts}
+    assert texts == {(column, row): counts[row, column] for row, column in np.argwhere(counts).tolist()}
+    assert names_beside(axes.xaxis) == ["a", "b", "c", "(failed)"] and names_beside(axes.yaxis) == ["a", "b", "c"]
+
+
+def test_bars_are_the_videos_and_the_accuracy_of_each_class() -> None:
+    predictions = some_predictions(("a", "b", "c", "d"), absent=2)
+    rows = {row["label"]: row for row in whole_result(predictions)["per_class"]}
+    videos, accuracy = figures(predictions)["class_distribution"].axes
+    names = names_beside(accuracy.xaxis)
+    assert set(names) == set(rows) and names[-1] == "c"
+    for axes, key in ((videos, "support"), (accuracy, "recall")):
+        assert [bar.get_height() for bar in axes.patches] == [rows[name][key] for name in names]
+        assert [bar.get_center()[0] for bar in axes.patches] == pytest.approx(range(4))
+
+
+def test_the_reliability_curve_has_the_bins_that_are_not_empty() -> None:
+    predictions = some_predictions()
+    bins = [row for row in whole_result(predictions)["calibration"]["bins"] if row["n"]]
+    diagonal, curve = figures(predictions)["calibration"].axes[0].get_lines()
+    assert curve.get_xydata().tolist() == [[row["confidence"], row["accuracy"]] for row in bins] and len(bins) > 3
+    assert diagonal.get_xydata().tolist() == [[0, 0], [1, 1]] and diagonal.get_label() == "calibrated"
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 12])
+def test_curves_of_the_history_have_every_epoch_and_no_halves_of_one(epochs: int) -> None:
+    history = some_history(epochs)
+    object.__setattr__(history[0], "val_loss", float("nan"))
+    figure = figures(some_predictions(), history=history)["history"]
+    for axes, name in zip(figure.axes, ("loss", "top1"), strict=True):
+        assert axes.get_ylabel() == name
+        for line, part in zip(axes.get_lines(), ("train", "val"), strict=True):
+            values = [getattr(record, f"{part}_{name}") for record in history]
+            assert line.get_label() == part and line.get_xdata().tolist() == list(range(1, epochs + 1))
+            assert np.array_equal(line.get_ydata(), values, equal_nan=True)
+        assert all(tick == round(tick) for tick in axes.get_xticks())
+
+
+def test_long_names_that_begin_alike_or_cannot_be_printed_stay_apart() -> None:
+    labels = (f"{LONG}left hand", f"{LONG}right hand", f"{LONG}or the other hand", f"{LONG}or another hand")
+    labels += (f"{LONG}{'-' * 40}", f"{LONG}{'=' * 40}{'-' * 40}", "a\x01", "a\x02", "_b")
+    drawn = figures(some_predictions(labels, videos=200, absent=3))
+    legend = [text.get_text() for text in drawn["precision_recall"].legends[0].get_texts()]
+    ticks = names_beside(drawn["confusion"].axes[0].yaxis)
+    assert len(set(ticks)) == len(labels) and legend == [name for place, name in enumerate(ticks) if place != 3]
+    assert all(name.startswith(LONG[:15]) for name in ticks[:6]) and ticks[0].endswith("left hand")
+    assert max(map(len, ticks)) < 50 and ticks[-1] == "_b" and ticks[-2].startswith("a\ufffd")
+
+
+def test_long_names_leave_room_for_the_figure() -> None:
+    drawn = figures(some_predictions(tuple(f"{LONG}{n}" for n in range(30)), videos=300))
+    legend = drawn["precision_recall"].legends[0]
+    two = figures(some_predictions((f"{LONG}left hand", f"{LONG}right hand")))
+    for figure in (drawn["precision_recall"], two["confusion"], two["class_distribution"]):
+        figure.draw_without_rendering()
+        for axes in figure.axes:
+            assert axes.get_window_extent().height > 0.7 * figure.dpi, "inches"
+    assert len(legend.get_texts()) == 30 and legend.get_window_extent().y0 >= 0
+    assert two["confusion"].axes[0].get_window_extent().width > figure.dpi
+
+
+def test_one_class_alone_is_drawn() -> None:
+    drawn = figures(some_predictions(("only",), videos=5), history=some_history(1))
+    assert len(drawn["precision_recall"].axes[0].get_lines()) == 0
+    for figure in drawn.values():
+        figure.draw_without_rendering()

@@ -130,9 +130,9 @@ def _print_cautions(console: Console, result: dict[str, Any]) -> None:
         console.print(f"left out by --map-labels, videos of {classes}: {videos}")
     protocol, expected = result["protocol"], result["n_expected"]
     if result["coverage"] < 1:
-        coverage = min(result["coverage"], 0.9999)  # what is missing is not rounded away
-        share = f"coverage {coverage:.4f}: {result['n_failed']} of {expected} videos could not be read"
-        console.print(f"{share}, and count as wrong", style=_WRONG)
+        share = min(result["coverage"], 0.9999)  # which is not rounded to all
+        unread = f"{result['n_failed']} of {expected} videos could not be read"
+        console.print(f"coverage {share:.4f}: {unread}, and count as wrong", style=_WRONG)
     if protocol["seen"]:
         seen = f"{protocol['seen']} of {expected} videos are among those that the run trained on or chose its epoch by"
         console.print(f"{seen}: these figures are no test results", style=_WRONG)

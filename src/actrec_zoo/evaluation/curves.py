@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
+from actrec_zoo.data.manifest import IntArray
 from actrec_zoo.evaluation.predictions import Predictions
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -32,6 +33,31 @@ def average_precisions(predictions: Predictions) -> list[float | None]:
         None if share is None else share * float(average_precision_score(true, scores)) if share else 0.0
         for true, scores, share in _classes(predictions)
     ]
+
+
+def steps(curve: Curve, most: int) -> Curve:
+    """The corners of a curve that is drawn as steps, whose area is the average precision: precision and recall, which
+    rises. Between two corners precision is that of the second.
+
+    Args:
+        curve: of a class.
+        most: how many corners. Where there are more, several steps become one of their mean precision, so that the
+            area stays.
+    """
+    recall, first = np.unique(curve[1][::-1], return_index=True)
+    precision = curve[0][::-1][first]
+    if len(recall) <= most:
+        return precision, recall
+    area = np.concatenate([[0], np.cumsum(np.diff(recall) * precision[1:])])
+    places = spread(len(recall), most)
+    means = np.diff(area[places]) / np.diff(recall[places])
+    return np.concatenate([precision[:1], means]), recall[places]
+
+
+def spread(length: int, most: int) -> IntArray:
+    """At most so many places, evenly spread from the first to the last, int64[<= most]."""
+    places: IntArray = np.unique(np.linspace(0, max(0, length - 1), min(length, most)).round().astype(np.int64))
+    return places
 
 
 def _curve(true: NDArray[np.bool_], scores: NDArray[np.float64], share: float) -> Curve:

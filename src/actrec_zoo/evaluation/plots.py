@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actrec_zoo.evaluation.curves import Curve
+from actrec_zoo.evaluation.curves import Curve, steps
 from actrec_zoo.files import write_atomically
 
 if TYPE_CHECKING:
@@ -23,6 +23,12 @@ FORMATS = ("png", "svg")
 _MOST_NAMED = 60
 """Classes that are named in a figure; with more of them the names could not be read."""
 _LONGEST_NAME = 40
+_LETTER = 0.085
+"""Width of a letter of a name, inches."""
+_LINE = 0.16
+"""Height of a line of a legend, inches."""
+_MOST_CORNERS = 250
+"""Of a curve."""
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -53,7 +59,16 @@ def plot_evaluation(
     Raises:
         RunError: a file cannot be written.
     """
-    labels = _names(result["labels"])
+    for name, figure in figures_of(result, curves, history).items():
+        for suffix in FORMATS:
+            save_figure(figure, folder / f"{name}.{suffix}")
+
+
+def figures_of(
+    result: Mapping[str, Any], curves: Sequence[Curve | None], history: Sequence[Any] = ()
+) -> dict[str, Figure]:
+    """The figures of an evaluation by name; arguments are those of `plot_evaluation`."""
+    labels = _short_names(result["labels"])
     figures = {
         "confusion": _confusion(result["confusion"], labels),
         "precision_recall": _precision_recall(curves, labels),
@@ -63,9 +78,7 @@ def plot_evaluation(
         figures["calibration"] = _calibration(result["calibration"])
     if history:
         figures["history"] = _history(history)
-    for name, figure in figures.items():
-        for suffix in FORMATS:
-            save_figure(figure, folder / f"{name}.{suffix}")
+    return figures
 
 
 def remove_plots(folder: Path) -> None:
@@ -76,6 +89,8 @@ def remove_plots(folder: Path) -> None:
 
 
 def _history(history: Sequence[Any]) -> Figure:
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(9, 3.5)
     epochs = [record.epoch for record in history]
     corners = {"loss": "upper right", "top1": "lower right"}  # which curves leave free, as a rule
@@ -83,6 +98,7 @@ def _history(history: Sequence[Any]) -> Figure:
         for part in ("train", "val"):
             axes.plot(epochs, [getattr(record, f"{part}_{name}") for record in history], marker=".", label=part)
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend(loc=corner)
     return figure
 
@@ -90,7 +106,7 @@ def _history(history: Sequence[Any]) -> Figure:
 def _confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
     """Rows true and columns predicted, shaded by the share of the row, with a last column for failed videos."""
     named = len(labels) <= _MOST_NAMED
-    side = max(4.0, 0.35 * min(len(labels), _MOST_NAMED) + 2)
+    side = max(4.0, 0.35 * min(len(labels), _MOST_NAMED) + 1 + _room(labels))
     figure = _figure(side, side)
     axes = figure.subplots()
     axes.imshow([_shares(row) for row in confusion], cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
@@ -110,19 +126,19 @@ def _confusion(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> Fig
 def _precision_recall(curves: Sequence[Curve | None], labels: Sequence[str]) -> Figure:
     from matplotlib import colormaps
 
-    figure = _figure(7, 4.5)
+    lines: dict[str, Any] = {}
+    listed = sum(curve is not None for curve in curves) <= _MOST_NAMED // 2
+    figure = _figure(7, max(4.5, 0.5 + _LINE * len(curves)) if listed else 4.5)
     axes = figure.subplots()
-    lines, named = [], []
     for number, (curve, label) in enumerate(zip(curves, labels, strict=True)):
         if curve is not None:
             color = colormaps["turbo"]((number + 0.5) / len(labels))
-            # recall falls along a curve, and each precision is that of the recall down to the next one
-            lines += axes.plot(curve[1], curve[0], drawstyle="steps-post", linewidth=1, color=color)
-            named.append(label)
+            precision, recall = steps(curve, _MOST_CORNERS)
+            (lines[label],) = axes.plot(recall, precision, drawstyle="steps-pre", linewidth=1, color=color)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.02), ylim=(0, 1.02))
-    if len(lines) <= _MOST_NAMED // 2:
-        legend = figure.legend(lines, map(str, range(len(lines))), loc="outside right upper", fontsize=7)
-        for text, label in zip(legend.get_texts(), named, strict=True):  # as it is, were it `_a$b$`
+    if listed:
+        legend = figure.legend(lines.values(), map(str, range(len(lines))), loc="outside right upper", fontsize=7)
+        for text, label in zip(legend.get_texts(), lines, strict=True):  # as it is, were it `_a$b$`
             text.set_parse_math(False)
             text.set_text(label)
     return figure
@@ -132,7 +148,7 @@ def _class_distribution(per_class: Sequence[Mapping[str, Any]], labels: Sequence
     """Videos of each class, the largest first, above its accuracy."""
     named = len(labels) <= _MOST_NAMED
     order = sorted(range(len(labels)), key=lambda label: -per_class[label]["support"])
-    figure = _figure(max(6.0, 0.2 * min(len(labels), _MOST_NAMED)), 4.5)
+    figure = _figure(max(6.0, 0.2 * min(len(labels), _MOST_NAMED)), 3.5 + _room(labels))
     videos, accuracy = figure.subplots(2, 1, sharex=True)
     videos.bar(range(len(order)), [per_class[label]["support"] for label in order], color="tab:gray")
     videos.set(ylabel="videos")
@@ -174,7 +190,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     kind = path.suffix[1:]
     metadata = {"Date": None} if kind == "svg" else {}
     with rc_context({"svg.hashsalt": "actrec-zoo", "svg.fonttype": "none"}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # no font has every sign of every name
+        warnings.filterwarnings("ignore", message="Glyph|Matplotlib currently")  # no font has every sign of every name
         write_atomically(path, lambda file: figure.savefig(file, format=kind, dpi=120, metadata=metadata))
 
 
@@ -184,14 +200,22 @@ def _shares(counts: Sequence[int]) -> list[float]:
     return [count / whole for count in counts]
 
 
-def _names(labels: Sequence[str]) -> list[str]:
-    """The classes as a figure has room for them; those that look alike then have their numbers, from 1."""
+def _room(labels: Sequence[str]) -> float:
+    """Inches that names beside an axis need; none where there are too many to name."""
+    return _LETTER * max(map(len, labels)) if len(labels) <= _MOST_NAMED else 0
+
+
+def _short_names(labels: Sequence[str]) -> list[str]:
+    """Names as a figure has room for them, and as XML can hold them; those that then are alike are numbered."""
     names = [_short(label) for label in labels]
-    times = Counter(names)
-    return [f"{name} ({n})" if times[name] > 1 else name for n, name in enumerate(names, start=1)]
+    seen = Counter(names)
+    return [f"{name} ({number})" if seen[name] > 1 else name for number, name in enumerate(names, 1)]
 
 
 def _short(label: str) -> str:
-    """A name as a figure has room for it, and as XML can hold it."""
+    """A name without what cannot be printed; of a long one the middle is left out."""
     name = _UNPRINTABLE.sub("\ufffd", label)
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    return f"{name[:half]}…{name[1 - half :]}"

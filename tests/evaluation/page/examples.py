@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from actrec_zoo.data.strings import PackedStrings
+from actrec_zoo.evaluation.curves import average_precisions
 from actrec_zoo.evaluation.metrics import confusion, per_class
 from actrec_zoo.evaluation.predictions import Predictions, Videos
 from actrec_zoo.training.state import EpochRecord
 
 ODD = ("<script>alert(1)</script>", "a \"quoted\" 'name'", "$x_1$ & _y", "control\x01\x1b[31m", "日本語", "plain " * 20)
+ODD += (f"{'plain ' * 20}too", "two\nlines", "مصافحة", "👋🏽 wave", "हाथ")
 
 
 def some_predictions(
@@ -97,7 +99,10 @@ def whole_result(predictions: Predictions) -> dict[str, Any]:
         "macro_f1": 0.6,
         "mean_average_precision": 0.66,
         "metrics": {"mean_rank": 1.5},
-        "per_class": [{**row, "f1": row["recall"], "average_precision": 0.5} for row in result["per_class"]],
+        "per_class": [
+            {**row, "average_precision": average}
+            for row, average in zip(result["per_class"], average_precisions(predictions), strict=True)
+        ],
         "calibration": {"ece": 0.08, "bins": bins},
         "confused": [
             {"true": result["labels"][t], "predicted": result["labels"][p], "n": n}

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from actrec_zoo.evaluation.curves import precision_recall_curves
+from actrec_zoo.evaluation.curves import average_precisions, precision_recall_curves
 from actrec_zoo.evaluation.page.render import write_page
 from tests.evaluation.page.examples import ODD, minimal_result, some_history, some_predictions, whole_result
 
@@ -51,10 +52,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         some_predictions(failed=2),
         some_predictions(ODD, failed=1, names=[f"{n}</script>.avi" for n in range(60)]),
     )
+    lone = some_predictions(("only",), videos=3)
     many = some_predictions(tuple(f"class {n:03}" for n in range(400)), videos=8000, failed=5)
     made = {
         "usual": (usual, whole_result(usual), some_history()),
         "odd": (odd, whole_result(odd), some_history()),
+        "lone": (lone, whole_result(lone), some_history(1)),
         "plain": (usual, minimal_result(usual), []),
         "many": (many, whole_result(many), some_history()),
     }
@@ -95,23 +98,24 @@ def style_of(browser: Any, selector: str, name: str) -> str:
 
 def row_names(browser: Any) -> list[str]:
     names: list[str] = browser.execute_script(
-        "return [...document.querySelectorAll('#matrix tbody th')].map((cell) => cell.textContent)"
+        "return [...document.querySelectorAll('#matrix tbody th')].map((cell) => cell.title)"
     )
     return names
 
 
-def test_a_single_class_and_a_single_epoch_are_no_error(browser: Any, tmp_path: Path) -> None:
-    alone = some_predictions(("שלום 👋 \u202ewow\n" * 9,), videos=4, failed=1)
-    curves = precision_recall_curves(alone)
-    assert curves == [None]
-    write_page(tmp_path / "alone.html", whole_result(alone), alone, curves, some_history(1))
-    browser.get_log("browser")
-    opened(browser, (tmp_path / "alone.html").as_uri(), PHONE)
-    assert browser.get_log("browser") == []
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= PHONE[0]
-    assert len(every(browser, "#matrix [role=gridcell]")) == 2
-    places = browser.execute_script("return [...document.querySelectorAll('figure svg *')].map((e) => e.outerHTML)")
-    assert places and not [place for place in places if "NaN" in place]
+def points_of(browser: Any, line: str, *, x: tuple[float, float] = (0, 1), y: tuple[float, float] = (0, 1)) -> Any:
+    """Corners of a line of a chart [P, 2], by the ends of its axes."""
+    script = """
+        const line = document.querySelector(arguments[0]);
+        const axes = [...line.closest("svg").querySelectorAll(".axis")];
+        const ends = (name) => axes.flatMap((axis) => [1, 2].map((end) => Number(axis.getAttribute(name + end))));
+        return [line.getAttribute("points"), ends("x"), ends("y")];
+    """
+    text, across, up = browser.execute_script(script, line)
+    places = np.array([pair.split(",") for pair in text.split()], dtype=float)
+    right = (places[:, 0] - min(across)) / (max(across) - min(across))
+    high = (max(up) - places[:, 1]) / (max(up) - min(up))
+    return np.stack([x[0] + right * (x[1] - x[0]), y[0] + high * (y[1] - y[0])], axis=1)
 
 
 @pytest.mark.parametrize("name", ["usual", "odd", "plain", "many"])
@@ -133,9 +137,7 @@ def test_no_error_no_request_and_no_sideways_scrolling(
 def test_every_figure_has_a_text_alternative(browser: Any, pages: dict[str, str]) -> None:
     opened(browser, pages["usual"])
     assert len(every(browser, "figure.chart")) == 4
-    charts = every(browser, "figure.chart svg")
-    assert len(charts) == 4
-    for chart in charts:
+    for chart in every(browser, "figure.chart svg"):
         assert chart.get_attribute("role") == "img" and len(chart.get_attribute("aria-label")) > 20
     for section in ("precision-recall", "calibration", "training"):
         details = first(browser, f"#{section} details")
@@ -241,36 +243,110 @@ def test_another_class_gives_another_curve(browser: Any, pages: dict[str, str]) 
     assert "handshaking" in label and "kicking" in other
 
 
-def points_of(browser: Any, selector: str) -> Any:
-    """Where the corners of a line are in its chart, as shares of the ranges of the axes, both of which go from 0."""
-    import numpy as np
-
-    names = "['x1', 'x2', 'y1', 'y2'].map((name) => Number(line.getAttribute(name)))"
-    ends = f"return [...document.querySelectorAll(arguments[0] + ' line.axis')].map((line) => {names})"
-    axes = np.array(browser.execute_script(ends, selector.split()[0]))
-    (left, right), (top, bottom) = [(axes[:, i].min(), axes[:, j].max()) for i, j in ((0, 1), (2, 3))]
-    corners = first(browser, selector).get_attribute("points").split()
-    pixels = np.array([[float(value) for value in corner.split(",")] for corner in corners])
-    return np.stack([(pixels[:, 0] - left) / (right - left), (bottom - pixels[:, 1]) / (bottom - top)], axis=1)
-
-
-def test_charts_draw_what_they_are_given(browser: Any, pages: dict[str, str]) -> None:
-    import numpy as np
-
-    opened(browser, pages["usual"])
-    average = browser.execute_script("return data.averagePrecision")
-    given = browser.execute_script("return data.curves")
-    for label in range(4):
+@pytest.mark.parametrize("name", ["usual", "long"])
+def test_the_area_below_a_drawn_curve_is_the_average_precision(browser: Any, tmp_path: Path, name: str) -> None:
+    predictions = some_predictions(("a", "b", "c"), videos=60 if name == "usual" else 3000, failed=5)
+    result, path = whole_result(predictions), tmp_path / "report.html"
+    write_page(path, result, predictions, precision_recall_curves(predictions))
+    opened(browser, path.as_uri())
+    for label, average in enumerate(average_precisions(predictions)):
         first(browser, f"#curve-class option[value='{label}']").click()
-        x, y = points_of(browser, "#curve polyline:not(.faint)").T
-        area = np.trapezoid(y, x)
-        recall, precision = map(np.array, given[label])
-        assert abs(area - np.dot(np.diff(recall), precision[1:])) < 5e-3
-        assert 0.2 < area < 1 and average[label] is not None
-    bins = np.array(browser.execute_script("return data.calibration"))
-    assert np.abs(points_of(browser, "#calibration-chart polyline") - bins[:, :2]).max() < 2e-3
-    history = [record.val_top1 for record in some_history()]
-    assert np.abs(points_of(browser, "#history-top1 polyline.second")[:, 1] - history).max() < 2e-3
+        points = points_of(browser, "#curve polyline:not(.faint)")
+        area = np.diff(points[:, 0]) @ (points[1:, 1] + points[:-1, 1]) / 2
+        assert average is not None and area == pytest.approx(average, abs=1e-3)
+        assert f"average precision {100 * average:.1f} %" in first(browser, "#curve figcaption").text
+        faint = points_of(browser, "#curve polyline.faint")
+        assert (np.diff(faint, axis=0).min(axis=1) * np.diff(faint, axis=0).max(axis=1) == 0).all(), "steps, too"
+
+
+def test_figures_are_those_of_the_evaluation(browser: Any, pages: dict[str, str]) -> None:
+    predictions, history = some_predictions(failed=2), some_history()
+    result = whole_result(predictions)
+    opened(browser, pages["usual"])
+    cells = [[cell.text for cell in every(row, "[role=gridcell]")] for row in every(browser, "#matrix tbody tr")]
+    assert cells == [[str(n or "") for n in row] for row in result["confusion"]]
+    bars = [float(bar.get_attribute("width")) for bar in every(browser, "#classes .good .bar rect")]
+    assert bars == [round(100 * row["recall"], 1) for row in result["per_class"]]
+    bins = [[row["confidence"], row["accuracy"]] for row in result["calibration"]["bins"] if row["n"]]
+    assert points_of(browser, "#calibration-chart .line") == pytest.approx(np.array(bins), abs=1e-3)
+    for name, line, high in (("loss", "train", 2.2), ("loss", "val", 2.2), ("top1", "train", 1), ("top1", "val", 1)):
+        values = [[record.epoch, getattr(record, f"{line}_{name}")] for record in history]
+        chosen = f"#history-{name} .line{'.second' if line == 'val' else ':not(.second)'}"
+        points = points_of(browser, chosen, x=(1, 12), y=(0, high))
+        assert points == pytest.approx(np.array(values), abs=0.02)
+
+
+def test_a_validation_that_was_never_made_is_not_drawn(browser: Any, tmp_path: Path) -> None:
+    predictions, history, path = some_predictions(), some_history(3), tmp_path / "report.html"
+    for record in history:
+        object.__setattr__(record, "val_loss", float("nan"))
+    write_page(path, minimal_result(predictions), predictions, precision_recall_curves(predictions), history)
+    opened(browser, path.as_uri())
+    assert len(every(browser, "#history-loss .line")) == 1 and len(every(browser, "#history-top1 .line")) == 2
+    assert "null" not in first(browser, "#history-loss svg").get_attribute("aria-label")
+
+
+def test_one_class_alone_is_shown(browser: Any, pages: dict[str, str]) -> None:
+    browser.get_log("browser")
+    opened(browser, pages["lone"])
+    assert browser.get_log("browser") == [] and row_names(browser) == ["only"]
+    assert (
+        "no curve" in first(browser, "#precision-recall").text and len(every(browser, "#calibration-chart .dot")) == 1
+    )
+
+
+def test_headings_of_names_that_begin_alike_differ(browser: Any, pages: dict[str, str]) -> None:
+    opened(browser, pages["odd"])
+    for part in ("thead", "tbody"):
+        shown = [cell.get_attribute("textContent") for cell in every(browser, f"#matrix {part} th")]
+        assert len(set(shown)) == len(shown) and max(map(len, shown)) < 30
+
+
+def test_a_name_from_right_to_left_does_not_turn_its_sentence_around(browser: Any, pages: dict[str, str]) -> None:
+    opened(browser, pages["odd"])
+    cell = first(browser, "#matrix td.right[data-true='8']")
+    assert cell.get_attribute("aria-label").startswith("true \u2068مصافحة\u2069, predicted \u2068مصافحة\u2069: ")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_counts_can_be_read_on_every_shade(browser: Any, pages: dict[str, str], dark: bool) -> None:
+    opened(browser, pages["usual"], dark=dark)
+    script = """
+        const whole = (color) => (color.startsWith("rgb") ? 255 : 1);
+        const numbers = (color) => color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / whole(color));
+        return ["right", "wrong"].flatMap((kind) => [12, 40, 60, 70, 80, 90, 100].map((share) => {
+          const cell = document.querySelector("#matrix td." + kind);
+          cell.style.setProperty("--share", share + "%");
+          const style = getComputedStyle(cell);
+          return [numbers(style.color), numbers(style.backgroundColor)];
+        }));
+    """
+    colors = np.array(browser.execute_script(script))
+    linear = np.where(colors <= 0.04045, colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4)
+    light = linear @ [0.2126, 0.7152, 0.0722] + 0.05
+    assert len({tuple(color) for color in colors[:, 1].round(3)}) == 14, "shades differ"
+    assert (light.max(axis=1) / light.min(axis=1)).min() >= 4.5
+
+
+def test_the_focus_stays_at_the_last_page(browser: Any, pages: dict[str, str]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, pages["many"])
+    browser.execute_script("document.getElementById('matrix-on').focus()")
+    for _ in range(9):
+        press(browser, Keys.ENTER)
+    assert "361 to 400" in first(browser, "#matrix-range").text
+    assert browser.switch_to.active_element == first(browser, "#matrix-back")
+
+
+@pytest.mark.parametrize("name", ["usual", "odd", "many"])
+def test_nothing_is_cut_off_on_paper(browser: Any, pages: dict[str, str], name: str) -> None:
+    opened(browser, pages[name], (718, 1000), media="print")
+    browser.execute_script("window.dispatchEvent(new Event('beforeprint'))")
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 718
+    assert browser.execute_script(
+        "return [...matrix.querySelectorAll('td')].every((cell) => cell.scrollWidth <= cell.clientWidth)"
+    )
 
 
 def test_dark_light_and_print(browser: Any, pages: dict[str, str]) -> None:
@@ -292,9 +368,7 @@ def test_paper_holds_all_of_it(browser: Any, pages: dict[str, str]) -> None:
     assert len(browser.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 20_000
 
 
-def test_motion_can_be_stopped(browser: Any, tmp_path: Path) -> None:
-    import numpy as np
-
+def test_films_say_what_they_are_and_can_be_stopped(browser: Any, tmp_path: Path) -> None:
     from actrec_zoo.data.manifest import Entry, Manifest
     from actrec_zoo.data.probe import probe
     from actrec_zoo.evaluation.page.gallery import Footage
@@ -312,7 +386,7 @@ def test_motion_can_be_stopped(browser: Any, tmp_path: Path) -> None:
     opened(browser, path.as_uri())
     film = first(browser, ".film img")
     assert browser.execute_script("return arguments[0].naturalWidth", film) == 8 * 192
-    assert all(image.get_attribute("alt") for image in every(browser, "img"))
+    assert all(image.get_attribute("alt").startswith("Frames of") for image in every(browser, "img"))
     assert style_of(browser, ".film img", "animation-name") == "film"
     first(browser, "#still").click()
     assert style_of(browser, ".film img", "animation-name") == "none"

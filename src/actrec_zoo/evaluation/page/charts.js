@@ -6,6 +6,11 @@ function percent(ratio) {
   return ratio === null ? "–" : (100 * ratio).toFixed(1) + " %";
 }
 
+/* A name within a sentence, which does not turn the rest of it around where it is written from right to left. */
+function apart(name) {
+  return /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc]/.test(name) ? `\u2068${name}\u2069` : name;
+}
+
 /* The tip beside the pointer, or beside what has the focus. */
 const tip = document.getElementById("tip");
 
@@ -20,6 +25,10 @@ function showTip(text, x, y) {
 function hideTip() {
   tip.hidden = true;
 }
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hideTip();
+});
 
 function svgElement(name, attributes, text) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -43,7 +52,7 @@ const SIZE = { width: 480, height: 320, left: 52, right: 16, top: 28, bottom: 44
 
 /*
  * A line chart in `figure`. Axes have a label, low, high, and whole where they count. Series have points [x, y], and may
- * have a name, a class, a tip for each point, and steps: a point's y then holds from the x before it.
+ * have a name, a class, a tip for each point, and steps, where y holds from the point before.
  */
 function drawChart(figure, { x, y, series, label, diagonal }) {
   const { width, height, left, right, top, bottom } = SIZE;
@@ -108,14 +117,14 @@ function drawCurve() {
   drawChart(document.getElementById("curve"), {
     x: { label: "recall", ...UNIT },
     y: { label: "precision", ...UNIT },
-    label: `Precision over recall of ${name}` + (average === null ? "" : `, average precision ${percent(average)}`),
+    label: `Precision over recall of ${apart(name)}` + (average === null ? "" : `, average precision ${percent(average)}`),
     series: [
       ...others.map((other) => ({ points: points(other), class: "faint", steps: true })),
       { points: points(curve), steps: true, tip: ([a, b]) => `recall ${percent(a)}, precision ${percent(b)}` },
     ],
   });
   const caption = document.createElement("figcaption");
-  caption.textContent = name + (average === null ? "" : `: average precision ${percent(average)}`) + "; the other classes are faint.";
+  caption.textContent = apart(name) + (average === null ? "" : `: average precision ${percent(average)}`) + "; the other classes are faint.";
   document.getElementById("curve").append(caption);
   document.querySelector("#curve-table tbody").replaceChildren(
     ...points(curve).map((pair) => {
@@ -153,18 +162,18 @@ function drawHistory(id, key, title, high) {
     points: epochs.map((epoch, i) => [epoch, data.history[part + key][i]]),
     tip: ([epoch, value]) => `epoch ${epoch}, ${name}: ${value}`,
   });
-  const last = (part) => data.history[part + key].at(-1);
+  const last = (part) => data.history[part + key].at(-1) ?? "unknown";
   drawChart(figure, {
     x: { label: "epoch", low: epochs[0], high: epochs.at(-1), whole: true },
     y: { label: title, low: 0, high: high || Math.max(...values, 0) || 1 },
     label: `${title} over ${epochs.length} epochs; at the end ${last("train_")} in training, ${last("val_")} in validation`,
-    series: [series("train_", "training"), series("val_", "validation", "second")],
+    series: [series("train_", "training"), series("val_", "validation", "second")].filter(({ points }) => points.some(([, value]) => value !== null)),
   });
 }
 
-document.getElementById("curve-class").addEventListener("change", drawCurve);
 const firstCurve = data.curves.findIndex((curve) => curve);
 if (firstCurve >= 0) {
+  document.getElementById("curve-class").addEventListener("change", drawCurve);
   document.getElementById("curve-class").value = String(firstCurve);
   drawCurve();
 }

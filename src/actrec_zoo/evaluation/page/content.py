@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from actrec_zoo.data.manifest import IntArray
-from actrec_zoo.evaluation.curves import Curve
+from actrec_zoo.evaluation.curves import Curve, spread, steps
 from actrec_zoo.evaluation.predictions import Predictions
 
 MOST_VIDEOS = 5000
@@ -59,7 +59,7 @@ def script_data(
 
 def thinned(items: Sequence[Any], most: int) -> list[Any]:
     """At most so many of the items, evenly spread, the first and the last among them."""
-    return [items[place] for place in _spread(len(items), most)]
+    return [items[place] for place in spread(len(items), most)]
 
 
 def _cells(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
@@ -91,21 +91,9 @@ def _where(known: Iterable[bool], values: Iterable[float]) -> list[float | None]
 
 
 def _points(curve: Curve) -> list[list[float]]:
-    """Recall at some thresholds, growing, and the precision from the recall before to each.
-
-    That of recalls which are put together is the mean over them, so that the area stays the average precision.
-    """
-    precision, recall = (values[::-1] for values in curve)
-    places = _spread(len(recall), MOST_POINTS)
-    area = np.concatenate(([0.0], np.cumsum(np.diff(recall) * precision[1:])))[places]
-    width = np.diff(recall[places])
-    heights = np.divide(np.diff(area), width, out=precision[places][1:].copy(), where=width > 0)
-    return [np.round(values, 4).tolist() for values in (recall[places], np.concatenate((precision[:1], heights)))]
-
-
-def _spread(length: int, most: int) -> IntArray:
-    places: IntArray = np.unique(np.linspace(0, max(0, length - 1), min(length, most)).round().astype(np.int64))
-    return places
+    """Recall and precision of the corners of its steps, recall growing."""
+    precision, recall = steps(curve, MOST_POINTS)
+    return [np.round(values, 4).tolist() for values in (recall, precision)]
 
 
 def _number(value: Any) -> float | None:

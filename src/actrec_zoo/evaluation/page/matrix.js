@@ -1,5 +1,6 @@
 /* The confusion matrix: a window of at most WINDOW classes in the chosen order; what lies outside is a column of its own. */
 const WINDOW = 40;
+const LONGEST = 22;
 const OTHERS = -1;
 const matrix = document.getElementById("matrix");
 const counts = new Map(data.cells.map(([truth, predicted, n]) => [truth * (classes + 1) + predicted, n]));
@@ -26,12 +27,19 @@ function columnName(column) {
   return column === OTHERS ? "other classes" : predictedName(column);
 }
 
+/* A heading has room for so many letters; names often differ at their ends only. */
+function shortened(text) {
+  const letters = [...text];
+  if (letters.length <= LONGEST) return text;
+  return letters.slice(0, LONGEST / 2).join("") + "…" + letters.slice(1 - LONGEST / 2).join("");
+}
+
 function header(text, scope) {
   const cell = document.createElement("th");
   cell.scope = scope;
   cell.title = text;
   const name = document.createElement("span");
-  name.textContent = text;
+  name.textContent = shortened(text);
   cell.append(name);
   return cell;
 }
@@ -43,12 +51,12 @@ function matrixCell(truth, column) {
   const share = n / (data.support[truth] || 1);
   cell.tabIndex = -1;
   cell.setAttribute("role", "gridcell");
-  cell.dataset.tip = `true ${data.labels[truth]}, predicted ${columnName(column)}: ${plural(n, "video")}, ${percent(share)} of the class`;
+  cell.dataset.tip = `true ${apart(data.labels[truth])}, predicted ${columnName(column)}: ${plural(n, "video")}, ${percent(share)} of the class`;
   cell.setAttribute("aria-label", cell.dataset.tip);
   if (!n) return cell;
   cell.textContent = n;
   Object.assign(cell.dataset, { true: truth, column, count: n });
-  cell.className = (truth === column ? "right" : "wrong") + (share > 0.6 ? " dense" : "");
+  cell.className = truth === column ? "right" : "wrong";
   cell.style.setProperty("--share", (12 + 88 * share).toFixed(0) + "%");
   return cell;
 }
@@ -83,8 +91,10 @@ function drawMatrix() {
 }
 
 function turnPage(by) {
+  const pressed = document.activeElement;
   view.start += by;
   drawMatrix();
+  if (pressed.disabled) document.querySelector("#matrix-pages button:not(:disabled)").focus();
 }
 
 function openCell(cell) {

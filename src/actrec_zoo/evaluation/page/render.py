@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -91,6 +92,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": _percent, "figure": _figure, "interval": _interval, "cut": _cut, "json": _json}
+    environment.filters["share_below_one"] = _share_below_one
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False, "allow_nan": False}
     return environment
 
@@ -106,6 +108,11 @@ def _hash(text: str) -> str:
 
 def _percent(ratio: Any) -> str:
     return f"{100 * ratio:.1f} %" if _is_number(ratio) else "–"
+
+
+def _share_below_one(ratio: float) -> str:
+    """A share, which is not rounded to all."""
+    return _percent(min(ratio, 0.999))
 
 
 def _figure(value: Any) -> str:
@@ -126,4 +133,4 @@ def _json(value: Any) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
+    return isinstance(value, int | float) and math.isfinite(value)

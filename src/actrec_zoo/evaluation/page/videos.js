@@ -4,7 +4,7 @@ const classes = data.labels.length;
 const dialog = document.getElementById("videos");
 
 function predictedName(label) {
-  return label === classes ? "(failed)" : data.labels[label];
+  return label === classes ? "(failed)" : apart(data.labels[label]);
 }
 
 function plural(n, noun) {
@@ -22,7 +22,7 @@ function videoItem(row) {
   path.firstChild.textContent = name[row];
   item.append(path, document.createElement("br"));
   const guess = `${predictedName(predicted[row])} ${percent(pPredicted[row])}`;
-  const answer = predicted[row] === truth[row] ? "" : `, is ${data.labels[truth[row]]} ${percent(pTruth[row])}`;
+  const answer = predicted[row] === truth[row] ? "" : `, is ${apart(data.labels[truth[row]])} ${percent(pTruth[row])}`;
   item.append(predicted[row] === classes ? "could not be read" : guess + answer);
   return item;
 }
@@ -35,7 +35,7 @@ function openVideos(truth, predicted, n) {
   });
   const shown = rows.slice(0, MOST_LISTED);
   const guess = predicted.length === 1 ? predictedName(predicted[0]) : "other classes";
-  document.getElementById("videos-title").textContent = `${data.labels[truth]}, predicted ${guess}`;
+  document.getElementById("videos-title").textContent = `${apart(data.labels[truth])}, predicted ${guess}`;
   document.getElementById("videos-note").textContent =
     shown.length === n ? plural(n, "video") : `${shown.length} of ${plural(n, "video")}; predictions.csv has them all.`;
   dialog.querySelector(".videos").replaceChildren(...shown.map(videoItem));
