@@ -328,6 +328,18 @@ def test_counts_can_be_read_on_every_shade(browser: Any, pages: dict[str, str], 
     assert (light.max(axis=1) / light.min(axis=1)).min() >= 4.5
 
 
+def test_a_cell_with_the_focus_is_not_below_the_names(browser: Any, pages: dict[str, str]) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    opened(browser, pages["many"], PHONE)
+    browser.execute_script("document.querySelector('#matrix [role=gridcell]').focus()")
+    press(browser, Keys.END, *[Keys.ARROW_LEFT] * 30)
+    left, name = browser.execute_script(
+        "return [document.activeElement, matrix.querySelector('tbody th')].map((cell) => cell.getBoundingClientRect())"
+    )
+    assert left["left"] >= name["right"]
+
+
 def test_the_focus_stays_at_the_last_page(browser: Any, pages: dict[str, str]) -> None:
     from selenium.webdriver.common.keys import Keys
 
