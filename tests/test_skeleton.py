@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from actrec_zoo.errors import ConfigError, WeightsError
 from actrec_zoo.hub.packing import _DTYPES, write_weights
-from actrec_zoo.skeleton import Allowance, bounded, twins
+from actrec_zoo.skeleton import Allowance, bounded, twins, untied_state
 from actrec_zoo.tensor_file import ALIGNMENT, read_header
-from actrec_zoo.weights import build_from_file
+from actrec_zoo.weights import build_from_file, load_strictly
 
 
 class Net(nn.Module):
@@ -74,6 +74,14 @@ def test_tied_tensors_are_written_once_and_tied_again(net: Net, file: Path) -> N
     loaded = build_from_file(Net, file)
     assert loaded.decoder.weight is loaded.encoder.weight
     assert same_logits(build_from_file(lambda: Plain(net), file).eval(), net)
+
+
+def test_state_with_each_tensor_once(net: Net, tmp_path: Path) -> None:
+    save_file(untied_state(net), tmp_path / "net.safetensors")
+    other = Net().eval()
+    load_strictly(other, load_file(tmp_path / "net.safetensors"), source="a test")
+    assert untied_state(net).keys() == net.state_dict().keys() - {"decoder.weight"}
+    assert same_logits(other, net)
 
 
 class Plain(nn.Module):

@@ -119,6 +119,12 @@ def twins(network: nn.Module) -> dict[str, str]:
     return {name: kept for name, kept in names.items() if name != kept}
 
 
+def untied_state(network: nn.Module) -> dict[str, Tensor]:
+    """The state dict with each tensor once, under its first name."""
+    again = twins(network)
+    return {name: tensor for name, tensor in network.state_dict().items() if name not in again}
+
+
 def tie(network: nn.Module, names: Mapping[str, str]) -> None:
     """Let each name mean the tensor of the other, as `twins` found them."""
     for name, kept in names.items():

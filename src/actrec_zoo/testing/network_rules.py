@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from actrec_zoo.fitting import meta_network
+from actrec_zoo.skeleton import untied_state
 from actrec_zoo.testing.rule import Verdict, require, rule
 from actrec_zoo.testing.subject import (
     BATCH,
@@ -118,11 +119,11 @@ def deterministic(subject: Subject) -> None:
     require(torch.equal(first, second), "the same clips have other logits the second time")
 
 
-@rule("keep what the output depends on in parameters and persistent buffers, each with memory of its own")
+@rule("keep what the output depends on in parameters and persistent buffers, each with memory of its own or tied")
 def round_trip(subject: Subject) -> None:
     """State dict to safetensors and back is exact, and holds all that the output depends on."""
     classifier = subject.classifier()
-    state = {name: tensor.contiguous() for name, tensor in classifier.net.state_dict().items()}
+    state = {name: tensor.contiguous() for name, tensor in untied_state(classifier.net).items()}
     restored = safetensors.torch.load(safetensors.torch.save(state))
     require(restored.keys() == state.keys(), "safetensors does not keep all keys")
     require(all(torch.equal(restored[k], state[k]) for k in state), "safetensors does not keep all values")
@@ -131,7 +132,7 @@ def round_trip(subject: Subject) -> None:
         before = classifier(clips)
         for tensor in classifier.net.state_dict().values():
             tensor.zero_()
-        classifier.net.load_state_dict(restored)
+        load_strictly(classifier.net, restored, source="its own state dict")
         after = classifier(clips)
     require(torch.equal(before, after), "loaded back into the network, its state dict gives other logits")
 

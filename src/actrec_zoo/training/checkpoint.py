@@ -24,6 +24,7 @@ from actrec_zoo.data.dataset import Failure
 from actrec_zoo.data.feature_store import bytes_of
 from actrec_zoo.errors import RunError
 from actrec_zoo.files import write_atomically, write_text
+from actrec_zoo.skeleton import untied_state
 from actrec_zoo.training.sharding import divided, gathered
 from actrec_zoo.training.state import Callback, EpochRecord, TrainingState
 from actrec_zoo.weights import load_strictly
@@ -311,7 +312,7 @@ def _frozen_names(state: TrainingState) -> set[str]:
 def _changing(model: VideoClassifier, state: TrainingState) -> dict[str, Tensor]:
     """What of a network training changes: all but the parameters that do not train."""
     frozen = _frozen_names(state)
-    return {name: tensor for name, tensor in model.net.state_dict().items() if name not in frozen}
+    return {name: tensor for name, tensor in untied_state(model.net).items() if name not in frozen}
 
 
 def _keep_frozen(folder: Path, state: TrainingState) -> None:
@@ -319,7 +320,7 @@ def _keep_frozen(folder: Path, state: TrainingState) -> None:
     file, names = folder / FROZEN, _frozen_names(state)
     if not names or distributed.from_first(file.is_file):
         return
-    frozen = {f"{_MODEL}{name}": tensor for name, tensor in state.model.net.state_dict().items() if name in names}
+    frozen = {f"{_MODEL}{name}": tensor for name, tensor in untied_state(state.model.net).items() if name in names}
     whole = gathered(frozen)
     if distributed.is_first():
         notes = {"checksum": str(_checksum(whole))}
