@@ -7,9 +7,10 @@ RUN := $(VENV)/.run
 DEV := $(VENV)/.dev
 DOCS := $(VENV)/.docs
 DEMO := demo
+SHIPPED := src/actrec_zoo/hub/shipped/tiny_conv3d
 SECONDS := 300
 
-.PHONY: help demo test test-slow contract fuzz lint wheel cards docs clean
+.PHONY: help shipped demo test test-slow contract fuzz lint wheel cards docs clean
 
 help:
 	@echo "make demo       train, evaluate, load and ask a small model on built-in clips"
@@ -70,6 +71,17 @@ wheel: $(DEV)
 
 cards: $(RUN)
 	$(BIN)/actrec-zoo card --write --folder model_cards --page docs/reference/models.md
+
+# The weights that come with the package: the demo's model, trained and evaluated anew.
+shipped: $(RUN)
+	@test -d $(DEMO)/motion-shapes || $(BIN)/actrec-zoo demo-data $(DEMO)/motion-shapes
+	@rm -rf $(DEMO)/run
+	$(BIN)/actrec-zoo train tiny_conv3d --data $(DEMO)/motion-shapes --out $(DEMO)/run
+	$(BIN)/actrec-zoo eval $(DEMO)/run --data $(DEMO)/motion-shapes
+	cp $(DEMO)/run/model.safetensors $(DEMO)/run/config.json $(DEMO)/run/eval.json $(SHIPPED)
+	$(BIN)/actrec-zoo card $(DEMO)/run > $(SHIPPED)/README.md
+	@echo "Put this sha256 into src/actrec_zoo/hub/index.json:"
+	sha256sum $(SHIPPED)/model.safetensors
 
 docs: $(DOCS)
 	$(BIN)/mkdocs build --strict --quiet

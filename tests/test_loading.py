@@ -11,7 +11,7 @@ import torch
 import actrec_zoo
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.errors import ConfigError, PluginError, RunError, UnknownNameError, WeightsError
-from actrec_zoo.hub import store
+from actrec_zoo.hub import index, store
 from actrec_zoo.hub.packing import write_config, write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
@@ -82,14 +82,23 @@ def test_ways_to_write_a_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert actrec_zoo.load(name).labels == LABELS
 
 
+@pytest.fixture
+def empty_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No weights come along."""
+    (tmp_path / "index.json").write_text('{"format": 1, "models": {}}')
+    monkeypatch.setattr(index, "_FILE", tmp_path / "index.json")
+
+
+@pytest.mark.usefixtures("empty_index")
 def test_a_name_of_a_model_is_no_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run.rename(run.parent / "tiny_conv3d")
     monkeypatch.chdir(run.parent)
-    with pytest.raises(WeightsError, match="no trained weights of 'tiny_conv3d' are in the local store"):
+    with pytest.raises(WeightsError, match="no trained weights of 'tiny_conv3d' are in the index or the local store"):
         actrec_zoo.load("tiny_conv3d")
     assert actrec_zoo.load("./tiny_conv3d").labels == LABELS
 
 
+@pytest.mark.usefixtures("empty_index")
 def test_name_leads_to_the_local_store(run: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         actrec_zoo.load("tiny_conv3d")
@@ -99,6 +108,14 @@ def test_name_leads_to_the_local_store(run: Path) -> None:
     store.register("tiny:tiny_conv3d", run)
     assert same_weights(actrec_zoo.load("tiny_conv3d"), run / "model.safetensors")
     assert actrec_zoo.load("tiny:tiny_conv3d").labels == LABELS
+
+
+def test_the_index_comes_before_the_local_store(run: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store.register("tiny:tiny_conv3d", run)
+    with caplog.at_level("INFO"):
+        assert "grow" in actrec_zoo.load("tiny_conv3d").labels
+    assert f"weights of the index, which come with actrec-zoo; your own run is {run}" in caplog.text
+    assert same_weights(actrec_zoo.load(run), run / "model.safetensors")
 
 
 def test_message_offers_pretrained_weights_where_there_are_some() -> None:

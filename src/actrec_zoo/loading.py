@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.config import check_options
 from actrec_zoo.errors import ActrecZooError, ConfigError, PluginError, UnknownNameError, WeightsError
-from actrec_zoo.hub import remote, store
+from actrec_zoo.hub import index, remote, store
 from actrec_zoo.hub.package import CONFIG_FILE, WEIGHTS_FILE, Package, read_package, require_weights
 from actrec_zoo.hub.reference import PREFIX
 from actrec_zoo.registry import RegisteredModel, get_registry
@@ -34,7 +34,8 @@ def load(
 
     Args:
         name: name of a model, path of a run or model folder, or `hf:org/name[@revision]`.
-        weights: `auto`: trained ones, of the folder or Hub repository, or for a name those of the local store;
+        weights: `auto`: trained ones, of the folder or Hub repository, or for a name those of the index, else those of
+            the local store;
             `pretrained`: upstream's weights, with upstream's classifier and labels where the model can keep them and
             `num_classes` is not given, else with a new head; None: random; else one of the model's weight tags, or a
             path or `hf:` reference to trained weights of the same architecture.
@@ -88,14 +89,33 @@ def load_to_answer(
 
 
 def locate(name: str | Path) -> Path | None:
-    """The folder of a trained model: a path, a pulled Hub repository, or the local store's run for a name."""
+    """The folder of a trained model: a path, a pulled Hub repository, or for a name what the index has, else the local
+    store's run; a line of the log says which was taken for a name.
+    """
     if str(name).startswith(PREFIX):
         return remote.pull(str(name))
     if is_path(name):
         path = Path(name).expanduser()
         inside = path.name in (WEIGHTS_FILE, CONFIG_FILE) and (path.parent / CONFIG_FILE).is_file()
         return path.parent if inside else path
-    return store.find(get_registry().find(str(name)).id)
+    return _locate_name(str(name))
+
+
+def _locate_name(name: str) -> Path | None:
+    """The folder of trained weights that a name leads to; a name of the index need not be that of a model."""
+    entry = index.find(name)
+    model = get_registry().find(name) if entry is None or _is_model(name) else None
+    if entry is None and model is not None:
+        entry = index.find(model.id, model.spec.name)
+    own = None if model is None else store.find(model.id)
+    if entry is not None:
+        instead = f"; your own run is {own}" if own else ""
+        folder = entry.fetch()
+        _log.info("%s: trained weights of the index, %s%s", name, entry.told, instead)
+        return folder
+    if own is not None:
+        _log.info("%s: trained weights from the local store, %s", name, own)
+    return own
 
 
 def create(
@@ -224,11 +244,7 @@ def _package(name: str | Path, weights: str | None) -> Package | None:
     if bare and weights != "auto":
         return None
     folder = locate(name)
-    if folder is None:
-        return None
-    if bare:
-        _log.info("%s: trained weights from the local store, %s", name, folder)
-    return read_package(folder)
+    return None if folder is None else read_package(folder)
 
 
 def _is_model(name: str) -> bool:
@@ -244,8 +260,9 @@ def _from_name(name: str, weights: str | None, num_classes: int | None) -> Video
     if weights == "auto":
         pretrained = ', weights="pretrained" (the backbone\'s, with a new head)' if model.spec.weights else ""
         raise WeightsError(
-            f"no trained weights of {model.spec.name!r} are in the local store{store.why_not(model.id)}. Train it with "
-            f"`actrec-zoo train {model.spec.name} --data DIR`, or load it with weights=None (random){pretrained}"
+            f"no trained weights of {model.spec.name!r} are in the index or the local store{store.why_not(model.id)}. "
+            f"Train it with `actrec-zoo train {model.spec.name} --data DIR`, or load it with weights=None "
+            f"(random){pretrained}"
         )
     package = _reference_package(weights)
     if package is not None:

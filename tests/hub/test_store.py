@@ -81,3 +81,26 @@ def test_store_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("ACTREC_ZOO_HOME", str(file))
     with pytest.raises(RunError, match="cannot write"):
         store.register("plugin:net", finished(tmp_path / "run"))
+
+
+def test_entries_are_listed_and_removed(tmp_path: Path) -> None:
+    first, second = finished(tmp_path / "first"), finished(tmp_path / "second")
+    store.register("plugin:net", first)
+    store.register("other:net", second)
+    shutil.rmtree(second)
+    found = {stored.model: stored for stored in store.entries()}
+    assert list(found) == ["other:net", "plugin:net"]
+    assert (found["plugin:net"].run, found["plugin:net"].there) == (first, True)
+    assert (found["other:net"].run, found["other:net"].there) == (second, False)
+    assert store.remove("plugin:net") == first and first.is_dir()
+    assert store.find("plugin:net") is None and len(store.entries()) == 1
+    with pytest.raises(RunError, match="the local store has no run of plugin:net: `actrec-zoo store list`"):
+        store.remove("plugin:net")
+
+
+def test_a_damaged_entry_is_listed_and_can_be_removed(tmp_path: Path) -> None:
+    store.register("plugin:net", finished(tmp_path / "run"))
+    entry().write_text("{")
+    (stored,) = store.entries()
+    assert stored.run is None and not stored.there
+    assert store.remove("plugin:net") is None and store.entries() == []

@@ -31,6 +31,7 @@ _COMMANDS = {
     "predict": "actrec_zoo.cli.predict:command",
     "pull": "actrec_zoo.cli.pull:command",
     "runs": "actrec_zoo.cli.runs:command",
+    "store": "actrec_zoo.cli.store:command",
 }
 
 

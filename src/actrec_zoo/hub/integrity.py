@@ -32,7 +32,7 @@ def require_intact(path: Path, *, sha256: str | None = None) -> None:
     if sha256 is not None:
         stated.add(sha256)
     if stated:
-        found = _remembered_sha256(blob)
+        found = sha256_of(blob)
         wrong = next((one for one in stated if one != found), None)
     else:
         found = _git_oid(blob)
@@ -43,7 +43,7 @@ def require_intact(path: Path, *, sha256: str | None = None) -> None:
         raise HubError(f"{path.name} has other bytes than stated: {found}, not {wrong}. It is removed from the cache")
 
 
-def _remembered_sha256(file: Path) -> str:
+def sha256_of(file: Path) -> str:
     """The sha256 of a file, which is read once as long as it stays as it is."""
     about = file.stat()
     state = [str(file), about.st_size, about.st_mtime_ns, about.st_ino]
