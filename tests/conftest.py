@@ -26,8 +26,16 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     folder = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("ACTREC_ZOO_HOME", str(folder / "home"))
     monkeypatch.setenv("ACTREC_ZOO_CACHE", str(folder / "cache"))
-    for variable in ("ACTREC_ZOO_PLUGINS", "ACTREC_ZOO_DISABLE_PLUGINS"):
+    for variable in ("ACTREC_ZOO_PLUGINS", "ACTREC_ZOO_DISABLE_PLUGINS", "ACTREC_ZOO_INDEX"):
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def empty_index(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No weights come along: a name leads to the local store."""
+    file = tmp_path_factory.mktemp("index") / "index.json"
+    file.write_text('{"format": 1, "models": {}}')
+    monkeypatch.setattr("actrec_zoo.hub.index._FILE", file)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ import torch
 import actrec_zoo
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.errors import ConfigError, PluginError, RunError, UnknownNameError, WeightsError
-from actrec_zoo.hub import index, store
+from actrec_zoo.hub import store
 from actrec_zoo.hub.packing import write_config, write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
@@ -80,13 +80,6 @@ def test_ways_to_write_a_folder(run: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("HOME", str(run.parent))
     for name in (run, str(run), "./run", Path("run"), "run", "~/run", run / "model.safetensors", run / "config.json"):
         assert actrec_zoo.load(name).labels == LABELS
-
-
-@pytest.fixture
-def empty_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No weights come along."""
-    (tmp_path / "index.json").write_text('{"format": 1, "models": {}}')
-    monkeypatch.setattr(index, "_FILE", tmp_path / "index.json")
 
 
 @pytest.mark.usefixtures("empty_index")

@@ -36,13 +36,13 @@ from actrec_zoo.files import require_folder, write_json
 from actrec_zoo.hub.package import EVAL_FILE, WEIGHTS_FILE
 from actrec_zoo.hub.packing import library_versions
 from actrec_zoo.hub.reference import PREFIX
-from actrec_zoo.loading import load_to_answer, locate
+from actrec_zoo.loading import is_path, load_to_answer, locate
 from actrec_zoo.memory import shortages_named
 from actrec_zoo.precision import Precision, resolve_precision
 from actrec_zoo.preparation import EvalSplit, part_of, probed, require_same_clips
 from actrec_zoo.spec import InputSpec
 from actrec_zoo.training.checkpoint import HISTORY, read_history
-from actrec_zoo.training.run import count_seen
+from actrec_zoo.training.run import RUN_FILE, count_seen
 from actrec_zoo.training.state import EpochRecord
 
 _log = logging.getLogger(__name__)
@@ -346,10 +346,11 @@ def _places(videos: IntArray, length: int) -> IntArray:
 
 
 def _home_of_results(model: str | Path | VideoClassifier, home: Path | None) -> Path | None:
-    """The model's own folder; for one of the Hub, whose folder is a cache, one below runs/."""
-    if home is None or not str(model).startswith(PREFIX):
+    """The model's own folder; for one of the Hub or the index, whose folder is nobody's to write, one below runs/."""
+    if home is None or isinstance(model, VideoClassifier) or is_path(model) or (home / RUN_FILE).is_file():
         return home
-    return Path("runs") / str(model).translate(str.maketrans(":/@", "---"))
+    name = str(model).translate(str.maketrans(":/@", "---"))
+    return Path("runs") / (name if str(model).startswith(PREFIX) else f"{name}-eval")
 
 
 def _splits_folder(splits: str | Path | None, home: Path | None) -> Path | None:

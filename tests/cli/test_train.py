@@ -67,6 +67,7 @@ def test_eval_prints_json_alone(squares: Path, run: Path, invoke: Invoke) -> Non
     assert json.loads(outcome.out)["n_expected"] == 20
 
 
+@pytest.mark.usefixtures("empty_index")
 def test_eval_finds_the_run_by_the_name_of_the_model(squares: Path, run: Path, invoke: Invoke) -> None:
     outcome = invoke("eval", "tiny_conv3d", "--data", squares, "--workers", "0")
     assert outcome.code == 0 and (run / "eval.json").is_file()
@@ -293,6 +294,7 @@ def test_one_image_is_no_video(squares: Path, run: Path, invoke: Invoke) -> None
     assert outcome.code == 2 and "the folder that holds its frames" in outcome.err
 
 
+@pytest.mark.usefixtures("empty_index")
 def test_a_moved_run_is_missed_by_name(squares: Path, run: Path, invoke: Invoke) -> None:
     run.rename(run.with_name("elsewhere"))
     assert_refused(invoke("predict", "tiny_conv3d", squares / "left" / "clip0"), run, "is gone")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import actrec_zoo
-from actrec_zoo.data.demo import render
+from actrec_zoo.data.demo import render, write_motion_shapes
 from actrec_zoo.errors import HubError
 from actrec_zoo.hub import index
 from actrec_zoo.hub.package import WEIGHTS_FILE, read_package
@@ -49,6 +49,17 @@ def test_what_is_shipped_is_small_whole_and_evaluated() -> None:
     package, report = read_package(folder), json.loads((folder / "eval.json").read_text())
     assert package.training.data == "motion-shapes" and report["identity"]["weights"] == entry.sha256
     assert report["protocol"]["seen"] == 0 and report["n_failed"] == 0
+
+
+def test_an_evaluation_of_what_is_shipped_lies_below_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_motion_shapes(tmp_path / "data", scenes=10)
+    monkeypatch.chdir(tmp_path)
+    shipped = index._SHIPPED / "tiny_conv3d"
+    before = {path.name: path.stat().st_mtime_ns for path in shipped.iterdir()}
+    report = actrec_zoo.evaluate("tiny_conv3d", "data", split="all", workers=0, device="cpu", report=False)
+    assert report["video"]["top1"] > 0.8
+    assert (tmp_path / "runs" / "tiny_conv3d-eval" / "eval.json").is_file()
+    assert {path.name: path.stat().st_mtime_ns for path in shipped.iterdir()} == before
 
 
 def test_shipped_weights_that_were_changed_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_a_run_folder_holds_what_the_formats_promise(squares: Path, tmp_path: Pa
     assert all(torch.equal(best[k], v) for k, v in run.model.net.state_dict().items())
 
 
+@pytest.mark.usefixtures("empty_index")
 def test_the_model_learns_which_way_the_square_moves(squares: Path, tmp_path: Path) -> None:
     run = actrec_zoo.train("tiny_conv3d", squares, out=tmp_path / "run", epochs=25, lr=0.01, **TINY)
     assert run.result.history[-1].train_loss < 0.3
