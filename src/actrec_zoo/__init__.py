@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from actrec_zoo.evaluation.comparison import compare_evaluations
     from actrec_zoo.loading import load
     from actrec_zoo.plugin_manager import hookimpl
+    from actrec_zoo.publishing import push
     from actrec_zoo.registry import get_spec, list_models
     from actrec_zoo.saving import save
     from actrec_zoo.studies import study
@@ -38,6 +39,7 @@ __all__ = [
     "hookimpl",
     "list_models",
     "load",
+    "push",
     "save",
     "study",
     "train",
@@ -54,6 +56,7 @@ _HOMES = {
     "hookimpl": "actrec_zoo.plugin_manager",
     "list_models": "actrec_zoo.registry",
     "load": "actrec_zoo.loading",
+    "push": "actrec_zoo.publishing",
     "save": "actrec_zoo.saving",
     "study": "actrec_zoo.studies",
     "train": "actrec_zoo.api",

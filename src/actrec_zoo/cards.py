@@ -56,8 +56,18 @@ def card(name: str | Path) -> str:
     return render_model_card(model, read_prose(model.spec), cost_of(model))
 
 
-def run_card(folder: Path) -> str:
+def run_card(
+    folder: Path,
+    *,
+    repository: str | None = None,
+    license: str | None = None,  # noqa: A002 (the Hub's word)
+) -> str:
     """The card of a finished run, from the files of its folder.
+
+    Args:
+        folder: of the run.
+        repository: of the Hub that the card is for; None is the folder itself.
+        license: of the trained weights; None is that of the weights that the run began with.
 
     Raises:
         RunError: a file is missing or is not what `train` and `eval` write.
@@ -75,7 +85,7 @@ def run_card(folder: Path) -> str:
             start=_start(spec, config, (folder.resolve(),)),
             report=report,
         )
-        return render_card(spec, package, facts)
+        return render_card(spec, package, facts, repository=repository, license=license)
     except (KeyError, TypeError) as error:
         raise RunError(f"run.json in {folder} is not what `train` writes: {error!r}") from error
 

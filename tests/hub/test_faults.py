@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,52 +16,33 @@ from actrec_zoo.hub.package import CONFIG_FILE, WEIGHTS_FILE
 from actrec_zoo.hub.packing import write_config, write_weights
 from actrec_zoo.loading import create
 from actrec_zoo.registry import get_registry
+from tests.hub.client import Client
 from tests.hub.server import Hub
 from tests.hub.server.faults import Fault, Kind
 
 PULLER = """
-import json, sys
-from actrec_zoo.errors import ActrecZooError
-from actrec_zoo.hub import patience
+from huggingface_hub import constants
 from actrec_zoo.hub.remote import pull
-patience._FIRST_WAIT = 0.01
 assert "torch" not in sys.modules
-for line in sys.stdin:
-    asked = json.loads(line)
-    from huggingface_hub import constants
+def answer(asked):
     constants.HF_HUB_CACHE = asked["cache"]
-    try:
-        found = {"folder": str(pull(asked["reference"], sha256=asked.get("sha256")))}
-    except ActrecZooError as error:
-        found = {"error": str(error)}
-    print(json.dumps(found), flush=True)
+    return {"folder": str(pull(asked["reference"], sha256=asked.get("sha256")))}
 """
 
 
-class Puller:
+class Puller(Client):
     """A process that pulls models, into a cache for each."""
 
     def __init__(self, hub: Hub, home: Path) -> None:
+        super().__init__(hub, home, PULLER)
         self._home, self._number = home, 0
-        environ = os.environ | hub.environment(home) | {"ACTREC_ZOO_CACHE": str(home / "ours")}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", PULLER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, text=True
-        )
 
     def new_cache(self) -> Path:
         self._number += 1
         return self._home / f"cache{self._number}"
 
     def __call__(self, reference: str, cache: Path, **asked: str) -> dict[str, Any]:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps({"reference": reference, "cache": str(cache), **asked}) + "\n")
-        self._process.stdin.flush()
-        found: dict[str, Any] = json.loads(self._process.stdout.readline())
-        return found
-
-    def end(self) -> None:
-        assert self._process.stdin and self._process.stdout
-        self._process.communicate(timeout=20)
+        return super().__call__(reference=reference, cache=str(cache), **asked)
 
 
 class World(NamedTuple):
@@ -201,14 +180,10 @@ def test_two_processes_pull_at_once(quiet: World, tmp_path: Path) -> None:
     cache = quiet.pull.new_cache()
     second("hf:org/none", cache)  # it has started
     quiet.hub.faults.add("cdn", "slow", 2)
-    asked = json.dumps({"reference": "hf:org/name", "cache": str(cache)}) + "\n"
     for one in (quiet.pull, second):
-        assert one._process.stdin
-        one._process.stdin.write(asked)
-        one._process.stdin.flush()
+        one.ask(reference="hf:org/name", cache=str(cache))
     for one in (quiet.pull, second):
-        assert one._process.stdout
-        assert_pulled(quiet, json.loads(one._process.stdout.readline()))
+        assert_pulled(quiet, one.answer())
     second.end()
     quiet.hub.faults.clear()
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "cache": "actrec_zoo.cli.cache:command",
     "predict": "actrec_zoo.cli.predict:command",
     "pull": "actrec_zoo.cli.pull:command",
+    "push": "actrec_zoo.cli.push:command",
     "runs": "actrec_zoo.cli.runs:command",
     "store": "actrec_zoo.cli.store:command",
 }

@@ -1,7 +1,9 @@
 """`actrec-zoo list`."""
 
+import dataclasses
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -30,9 +32,19 @@ def _count(context: click.Context, option: click.Parameter, text: str | None) ->
 @click.option("--pretrained", is_flag=True, help="Only models with pretrained weights.")
 @click.option("--min-params", metavar="N", callback=_count, help="Only models of at least N parameters, such as 500k.")
 @click.option("--max-params", metavar="N", callback=_count, help="Only models of at most N parameters, such as 40M.")
+@click.option(
+    "--hub",
+    metavar="[NAMESPACE]",
+    is_flag=False,
+    flag_value="",
+    help="Models of actrec-zoo on the Hugging Face Hub instead; all, or those of a user or organisation.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(pattern: str | None, as_json: bool, **filters: Any) -> None:
+def command(pattern: str | None, hub: str | None, as_json: bool, **filters: Any) -> None:
     """List the models by architecture: all, or those that match PATTERN, such as 'r3d*', and pass the filters."""
+    if hub is not None:
+        _list_hub(hub, pattern, as_json, filters)
+        return
     models = get_registry().matching(pattern, **filters)
     if as_json:
         click.echo(json.dumps([_as_json(model) for model in models], indent=2))
@@ -41,6 +53,25 @@ def command(pattern: str | None, as_json: bool, **filters: Any) -> None:
     else:
         given = [value for value in filters.values() if value is not None and value is not False]
         click.echo(_nothing(pattern, filtered=bool(given)))
+
+
+def _list_hub(namespace: str, pattern: str | None, as_json: bool, filters: Mapping[str, Any]) -> None:
+    from actrec_zoo.cli.display import make_console, make_table, printable
+    from actrec_zoo.hub.listing import published
+
+    if pattern is not None or any(value not in (None, False) for value in filters.values()):
+        raise click.UsageError("--hub takes a namespace, and neither a pattern nor filters")
+    models = published(namespace or None)
+    if as_json:
+        click.echo(json.dumps([dataclasses.asdict(model) for model in models], indent=2))
+    elif not models:
+        click.echo(f"there are no models of actrec-zoo on the Hub{f' in {namespace}' if namespace else ''}")
+    else:
+        table = make_table("model", "tags", "licence", "changed", ">downloads", "")
+        for model in models:
+            shown = (f"hf:{model.repository}", ", ".join(model.tags), model.license or "-", model.changed or "-")
+            table.add_row(*map(printable, shown), str(model.downloads), "private" if model.private else "")
+        make_console().print(table)
 
 
 def _nothing(pattern: str | None, *, filtered: bool) -> str:

@@ -16,11 +16,11 @@ from actrec_zoo.hub.markdown import (
     input_table,
     percent,
     plain,
-    sections,
     table,
 )
 from actrec_zoo.hub.model_card import introduction, license_of_code
 from actrec_zoo.hub.package import Package
+from actrec_zoo.hub.readme import marked_sections
 from actrec_zoo.spec import ModelSpec, WeightsRef
 
 if TYPE_CHECKING:
@@ -77,42 +77,56 @@ class RunFacts:
     report: Mapping[str, Any] | None = None
 
 
-def render_card(spec: ModelSpec, package: Package, facts: RunFacts) -> str:
+def render_card(
+    spec: ModelSpec,
+    package: Package,
+    facts: RunFacts,
+    *,
+    repository: str | None = None,
+    license: str | None = None,  # noqa: A002 (the Hub's word)
+) -> str:
     """The card of a finished run as Markdown; the model-index comes from the run's eval.json and nothing else.
+
+    What is ours is marked, so that it can be brought up to date among the words of others.
 
     Args:
         spec: of the model.
         package: the model's configuration.
         facts: about the run.
+        repository: of the Hub that the card is for; None is the run's own folder.
+        license: of the trained weights; None is that of the weights that the run began with.
     """
     name = f"{spec.name} trained on {' '.join(facts.data.split())}"
     head = front_matter(
         name,
-        license=facts.start.license,
+        license=license or facts.start.license,
         tags=[package.model.partition(":")[0]],
         bases=facts.start.bases,
         results=_results(facts.report) if facts.report and not _obstacle(facts.report, facts.data) else (),
     )
     parts = {
         "Input": input_table(package.input),
-        "Training": _training(package, facts),
+        "Training": _training(package, facts, published=repository is not None),
         "Evaluation": _evaluation(facts.report, facts.data),
-        "Use": _USE,
-        "Licence": _licence(facts.start, str(package.plugin.get("distribution") or "unknown")),
+        "Use": _USE.format(f"hf:{repository}" if repository else "path/to/this/folder"),
+        "Licence": _licence(facts.start, str(package.plugin.get("distribution") or "unknown"), license),
     }
-    return f"{head}\n# {plain(name)}\n\n{introduction(spec)}\n{sections(parts)}"
+    return f"{head}\n# {plain(name)}\n\n{introduction(spec)}\n{marked_sections(parts)}"
 
 
 _USE = """```python
 import actrec_zoo
 
-model = actrec_zoo.load("path/to/this/folder")
+model = actrec_zoo.load("{}")
 print(model.predict("video.mp4"))
 ```"""
 
 
-def _licence(start: Start, distribution: str) -> str:
+def _licence(start: Start, distribution: str, own: str | None) -> str:
     began = f"Training began with {start.told}"
+    if own is not None:
+        theirs = f" (their licence: {plain(start.license)})" if start.license else ""
+        return bullets([license_of_code(distribution), f"Trained weights: {plain(own)}. {began}{theirs}."])
     if start.license is None:
         return bullets([license_of_code(distribution), f"{began}."])
     weights = (
@@ -122,13 +136,14 @@ def _licence(start: Start, distribution: str) -> str:
     return bullets([license_of_code(distribution), weights])
 
 
-def _training(package: Package, facts: RunFacts) -> str:
+def _training(package: Package, facts: RunFacts, *, published: bool) -> str:
     config, videos = facts.config, facts.videos
     text = (
         f"{videos.get('train', 0)} videos for training, {videos.get('val', 0)} for validation, {videos.get('test', 0)} "
         f"for testing, {len(package.labels)} classes; {config['epochs']} epochs, {config['optimizer']}, learning rate "
-        f"{config['lr']}, batch size {config['batch_size']}, seed {config['seed']}. run.json holds every setting."
+        f"{config['lr']}, batch size {config['batch_size']}, seed {config['seed']}."
     )
+    text += "" if published else " run.json holds every setting."
     if facts.best is None:
         return text
     return (

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
 TASK = "video-classification"
+LIBRARY = "actrec-zoo"
 UNKNOWN = "unknown"
 """The Hub's word for a licence that nobody could tell."""
 
@@ -48,7 +49,7 @@ def front_matter(
 
     identifier, license_name = _license(license)
     data = ModelCardData(
-        library_name="actrec-zoo",
+        library_name=LIBRARY,
         pipeline_tag=TASK,
         license=identifier,
         license_name=license_name,
