@@ -245,8 +245,18 @@ def assert_whole(world: World, name: str, run: Path) -> None:
     assert world.hub.read(f"ann/{name}", WEIGHTS_FILE) == (run / WEIGHTS_FILE).read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["500", "503", "429"])
-@pytest.mark.parametrize("route", ROUTES)
+def cases(kinds: tuple[Kind, ...], quick: set[tuple[str, Kind]]) -> list[Any]:
+    """Every route with every kind; those that are not quick are slow ones."""
+    return [
+        pytest.param(route, kind, marks=[] if (route, kind) in quick else [pytest.mark.slow])
+        for route in ROUTES
+        for kind in kinds
+    ]
+
+
+@pytest.mark.parametrize(
+    ("route", "kind"), cases(("500", "503", "429"), {("create", "429"), ("lfs_put", "500"), ("commit", "503")})
+)
 def test_what_passes_is_waited_for(world: World, run: Path, route: str, kind: Kind) -> None:
     asked = fresh(world, run, f"busy-{route}-{kind}")
     world.hub.faults.add(route, kind, 1)
@@ -263,8 +273,10 @@ def test_an_answer_that_is_lost_is_no_second_commit(world: World, run: Path, rou
     assert_whole(world, f"lost-{route}", run)
 
 
-@pytest.mark.parametrize("kind", ["401", "403", "404"])
-@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("route", "kind"),
+    cases(("401", "403", "404"), {("create", "401"), ("preupload", "403"), ("commit", "404"), ("tag", "403")}),
+)
 def test_what_does_not_pass_changes_nothing_and_is_said(world: World, run: Path, route: str, kind: Kind) -> None:
     name = f"down-{route}-{kind}"
     asked = fresh(world, run, name)

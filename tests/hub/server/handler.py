@@ -166,7 +166,7 @@ class Handler(BaseHTTPRequestHandler):
                         "path": file["path"],
                         "uploadMode": "lfs" if is_large(file["path"], file["size"]) else "regular",
                         "shouldIgnore": False,
-                        "oid": files[file["path"]].oid if file["path"] in files else None,
+                        "oid": files[file["path"]].etag if file["path"] in files else None,
                     }
                     for file in json.loads(self.body)["files"]
                 ]
