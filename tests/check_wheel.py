@@ -76,8 +76,13 @@ def main() -> None:
         if not (folder / "run" / "report.html").is_file():
             sys.exit("eval wrote no report.html")
         use(str(zoo), "study", "report", "--data", "shapes", "--dry-run")  # the study's file is in the wheel
-        ask = "import actrec_zoo; print(actrec_zoo.load('tiny_conv3d').predict('shapes/grow/scene000', top_k=1))"
-        print(use(str(binaries / "python"), "-c", ask).strip())
+        ask = (
+            "import sys, actrec_zoo; print(actrec_zoo.load(sys.argv[1]).predict('shapes/grow/scene000', top_k=1)[0][0])"
+        )
+        shipped, own = (use(str(binaries / "python"), "-c", ask, name).strip() for name in ("tiny_conv3d", "run"))
+        if shipped != "grow":
+            sys.exit(f"the weights that come with the package say {shipped!r} of a shape that grows")
+        print(f"it grows, say the weights that come along; after one epoch: {own}")
     print(f"the wheel works: {len(models)} models")
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from actrec_zoo.errors import HubError
 from actrec_zoo.hub.markdown import LIBRARY
-from actrec_zoo.hub.patience import patiently
+from actrec_zoo.hub.patience import is_of_the_client, patiently
 from actrec_zoo.hub.remote import reason
 
 _OF_EVERY_MODEL = {LIBRARY, "action-recognition", "safetensors"}
@@ -47,7 +47,9 @@ def published(namespace: str | None = None) -> list[Published]:
     api = HfApi(library_name=LIBRARY)
     try:
         found = patiently(lambda: list(api.list_models(author=namespace, filter=LIBRARY, full=True, cardData=True)))
-    except Exception as error:  # the client's own kinds have changed with its versions
+    except Exception as error:
+        if not is_of_the_client(error):
+            raise
         raise HubError(f"cannot list the models on the Hugging Face Hub: {reason(error)}") from error
     return sorted(
         (

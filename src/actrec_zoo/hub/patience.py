@@ -13,6 +13,7 @@ _FIRST_WAIT = 0.5
 _LONGEST_WAIT = 60.0
 _PATIENCE = 20.0
 """After which nothing is asked again. All in seconds; the client's own tries come on top."""
+_LIBRARIES = ("huggingface_hub", "httpx", "httpx2", "httpcore", "httpcore2", "requests")
 _BUSY = frozenset({408, 429, 500, 502, 503, 504})
 
 
@@ -41,6 +42,12 @@ def status_of(error: BaseException) -> int | None:
         if isinstance(status, int):
             return status
     return None
+
+
+def is_of_the_client(error: BaseException) -> bool:
+    """Whether huggingface_hub, or what it talks through, raised an error; the kinds have changed with its versions."""
+    library = type(error).__module__.partition(".")[0]
+    return library in _LIBRARIES or isinstance(error, OSError | RuntimeError | ValueError)
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

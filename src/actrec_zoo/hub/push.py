@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from actrec_zoo.errors import HubError
 from actrec_zoo.hub.integrity import sha256_of
 from actrec_zoo.hub.package import CARD_FILE, CONFIG_FILE, EVAL_FILE, PREPROCESSOR_FILE, WEIGHTS_FILE
-from actrec_zoo.hub.patience import patiently, status_of
+from actrec_zoo.hub.patience import is_of_the_client, patiently, status_of
 from actrec_zoo.hub.reference import Reference
 from actrec_zoo.hub.remote import LARGEST_TEXT_FILE, reason
 
@@ -176,15 +176,11 @@ def _tag(api: HfApi, to: Destination, commit: str) -> None:
 @contextmanager
 def _named(repository: str) -> Iterator[None]:
     """Within, what the client raises becomes a HubError that names the repository."""
-    from huggingface_hub.errors import HfHubHTTPError
-
     try:
         yield
     except HubError as error:
         raise HubError(f"cannot push to {Reference(repository)}: {error}") from error
-    except (HfHubHTTPError, OSError, RuntimeError, ValueError) as error:
-        raise HubError(f"cannot push to {Reference(repository)}: {reason(error)}") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in ("httpx", "httpx2", "httpcore", "httpcore2"):
+        if not is_of_the_client(error):
             raise
         raise HubError(f"cannot push to {Reference(repository)}: {reason(error)}") from error

@@ -13,7 +13,7 @@ from pathlib import Path
 from actrec_zoo.errors import HubError
 from actrec_zoo.hub.integrity import require_intact
 from actrec_zoo.hub.package import CARD_FILE, CONFIG_FILE, EVAL_FILE, PREPROCESSOR_FILE, WEIGHTS_FILE
-from actrec_zoo.hub.patience import chain, patiently, status_of
+from actrec_zoo.hub.patience import chain, is_of_the_client, patiently, status_of
 from actrec_zoo.hub.reference import Reference
 
 LARGEST_TEXT_FILE = 16 * 2**20
@@ -81,13 +81,13 @@ def _fetch_where_there(repository: str, name: str, commit: str) -> None:
 @contextmanager
 def _named(reference: str) -> Iterator[None]:
     """Within, what the client raises becomes a HubError that names the model."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
         yield
     except HubError as error:
         raise HubError(f"cannot get {reference} from the Hugging Face Hub: {error}") from error
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        if not is_of_the_client(error):
+            raise
         raise HubError(f"cannot get {reference} from the Hugging Face Hub: {reason(error)}") from error
 
 
