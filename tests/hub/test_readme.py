@@ -77,3 +77,8 @@ def test_what_has_no_head_has_none(text: str) -> None:
 
 def test_windows_line_ends_are_read() -> None:
     assert metadata("---\r\na: 1\r\n---\r\nwords\r\n", "") == {"a": 1}
+
+
+def test_odd_tags_of_a_person_are_kept() -> None:
+    there = card("old").replace("- action-recognition", "- {a: b}\n- [c]\n- action-recognition")
+    assert metadata(merge(there, card("new"), "README.md"), "it")["tags"] == [{"a": "b"}, ["c"], "action-recognition"]

@@ -82,7 +82,8 @@ def _merged(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any
     merged = kept | dict(ours)
     for key in _OF_A_LIST:
         if key in theirs and key in ours:
-            merged[key] = list(dict.fromkeys([*_listed(theirs[key]), *_listed(ours[key])]))
+            there = _listed(theirs[key])
+            merged[key] = there + [value for value in _listed(ours[key]) if value not in there]
     return merged
 
 
