@@ -22,6 +22,7 @@ def test_models_of_the_issue_are_registered() -> None:
         *("r3d", "r3d_stem", "r3d_attn8", "r3d_attn16", "r3d_attn_adaptive", "r2plus1d", "r2plus1d_attn8"),
         *("r2d_attn", "r2d_attn_frozen", "r2d18_attn", "squeezenet_attn", "mobilenet_attn", "tiny_conv3d"),
         *("mc3_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b"),
+        *("vivit", "vjepa2"),
     }
 
 

@@ -17,6 +17,10 @@ from transformers import (
     TimesformerForVideoClassification,
     VideoMAEConfig,
     VideoMAEForVideoClassification,
+    VivitConfig,
+    VivitForVideoClassification,
+    VJEPA2Config,
+    VJEPA2Model,
 )
 
 import actrec_zoo
@@ -47,6 +51,16 @@ def videomae(classes: int, variant: str, **settings: Any) -> VideoMAEForVideoCla
     for layer in network.videomae.encoder.layer:
         layer.attention.attention.key.bias = None
     return randomised(network)
+
+
+def vivit(classes: int, **settings: Any) -> VivitForVideoClassification:
+    """transformers' ViViT, every value random."""
+    return randomised(VivitForVideoClassification(VivitConfig(num_labels=classes, **settings)))
+
+
+def vjepa2(**settings: Any) -> VJEPA2Model:
+    """transformers' V-JEPA 2 with its predictor and without a classifier, every value random."""
+    return randomised(VJEPA2Model(VJEPA2Config(**settings)))
 
 
 def torchvision_network(name: str) -> nn.Module:
@@ -143,6 +157,12 @@ def upstream_of(spec: ModelSpec) -> tuple[Any, Callable[[Tensor], Tensor]]:
     if spec.architecture == "VideoMAE":
         network = videomae(classes, spec.options["variant"])
         return network, lambda clips: network(clips.transpose(1, 2)).logits
+    if spec.architecture == "ViViT":
+        network = vivit(classes)
+        return network, lambda clips: network(clips.transpose(1, 2)).logits
+    if spec.architecture == "V-JEPA 2":
+        network = vjepa2()
+        return network, lambda clips: network(clips.transpose(1, 2), skip_predictor=True).last_hidden_state
     if spec.architecture.startswith("TimeSformer"):
         network = timesformer(classes)
         if weights_of(spec).num_classes:

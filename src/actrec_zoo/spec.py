@@ -189,7 +189,7 @@ class ModelSpec:
         parameters: number of parameters with `num_classes` classes.
         num_classes: number of classes when nothing else is known.
         backbone: module that pretrained weights fill.
-        head: module that follows the features.
+        head: module that follows the features, or several.
         classifier: last layer, the one that a new number of classes replaces.
         groups: named parameter groups, each a tuple of patterns over parameter names. `@head`, `@classifier` and
             `@backbone` exist always.
@@ -220,7 +220,7 @@ class ModelSpec:
     head_options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     any_frames: bool = False
     backbone: str = "backbone"
-    head: str = "head"
+    head: str | tuple[str, ...] = "head"
     classifier: str = "head.classifier"
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     layers: tuple[str | tuple[str, ...], ...] = ()
@@ -250,11 +250,16 @@ class ModelSpec:
                 raise PluginError(f"model name {name!r} may not be empty or hold '/', ':', '@' or spaces")
 
     @property
+    def head_modules(self) -> tuple[str, ...]:
+        """The modules that follow the features."""
+        return (self.head,) if isinstance(self.head, str) else self.head
+
+    @property
     def all_groups(self) -> dict[str, tuple[str, ...]]:
         """The declared groups and those that every model has."""
         always = {
             "backbone": (f"{self.backbone}.*",),
-            "head": (f"{self.head}.*",),
+            "head": tuple(f"{module}.*" for module in self.head_modules),
             "classifier": (f"{self.classifier}.*",),
         }
         return always | dict(self.groups)

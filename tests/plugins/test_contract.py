@@ -17,7 +17,7 @@ LAYERS = 2
 def reduced(model: RegisteredModel) -> dict[str, object]:
     """Options that make a deep model shallow and leave its structure as it is."""
     options = model.spec.options
-    layers = {"layers": LAYERS} if options.get("layers", 0) > LAYERS else {}
+    layers = {name: LAYERS for name in ("layers", "probe_layers") if options.get(name, 0) > LAYERS}
     backbone = {"backbone": "resnet18"} if options.get("backbone") == "resnet50" else {}
     return layers | backbone
 

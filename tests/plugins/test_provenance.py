@@ -140,6 +140,26 @@ RECIPES: dict[str, dict[str, Any]] = {
     "swin3d_t": _SWIN | _FLIPPED | {"weight_decay": 0.02},
     "swin3d_s": _SWIN | _FLIPPED | {"weight_decay": 0.02},
     "swin3d_b": _SWIN | _FLIPPED | {"weight_decay": 0.05},
+    "vivit": _FLIPPED
+    | {
+        "epochs": 30,
+        "batch_size": 8,
+        "optimizer": "sgd",
+        "lr": 0.1 * 8 / 64,
+        "momentum": 0.9,
+        "schedule": "cosine",
+        "warmup_epochs": 2.5,
+        "clip_grad": 1.0,
+    },
+    "vjepa2": {
+        "epochs": 20,
+        "batch_size": 4,
+        "optimizer": "adamw",
+        "lr": 1e-4,
+        "weight_decay": 0.01,
+        "schedule": "cosine",
+        "sampling": "random",
+    },
     "videomae_hybrid": _STUDY | _BLOCKS | {"augment": ("resize", "random_crop", "horizontal_flip", "rotation")},
 }
 

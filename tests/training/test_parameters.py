@@ -101,6 +101,13 @@ DEPTHS: dict[str, dict[str, int]] = {
         "fc_norm.weight": 0,
         "classifier.bias": 0,
     },
+    "vivit": {"vivit.embeddings.cls_token": 14, "vivit.layers.11.mlp.fc1.weight": 2, "vivit.layernorm.bias": 1},
+    "vjepa2": {
+        "vjepa2.encoder.embeddings.patch_embeddings.proj.weight": 26,
+        "vjepa2.encoder.layer.23.norm1.weight": 2,
+        "pooler.query_tokens": 0,
+        "classifier.weight": 0,
+    },
     "videomae_hybrid": {"timesformer.embeddings.cls_token": 14, "stem.0.weight": 0, "head.norm.weight": 0},
 }
 """Steps from the head, by model and parameter."""

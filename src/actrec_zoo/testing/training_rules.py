@@ -26,7 +26,7 @@ _LISTED = 6
 def groups(subject: Subject) -> None:
     """Every group, @backbone, @head and @classifier among them, and the default patterns match parameters."""
     net, spec = meta_network(subject.model), subject.spec
-    for name in (spec.backbone, spec.head, spec.classifier):
+    for name in (spec.backbone, *spec.head_modules, spec.classifier):
         require(name in dict(net.named_modules()), f"the network has no module {name!r}")
     for group in spec.all_groups:
         set_trainable(net, spec, [f"@{group}"])

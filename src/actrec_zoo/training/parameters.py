@@ -41,7 +41,7 @@ def only_head_trains(net: nn.Module, spec: ModelSpec) -> bool:
 
 def is_of_head(name: str, spec: ModelSpec) -> bool:
     """Whether a tensor of this name belongs to the head: what follows the features."""
-    return name.startswith(f"{spec.head}.")
+    return name.startswith(tuple(f"{module}." for module in spec.head_modules))
 
 
 @dataclass(frozen=True)
