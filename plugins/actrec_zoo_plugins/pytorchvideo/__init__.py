@@ -173,6 +173,9 @@ def _mvit() -> ModelSpec:
             "backbone.norm_embed.*",
         ),
         no_decay=("backbone.cls_positional_encoding.*",),
+        without_gradient={
+            "backbone.blocks.*.attn.norm_k.bias": "adds the same to all scores of a query, which cancels",
+        },
         defaults=_MVIT_DEFAULTS,
         exportable=True,
         card=f"{_PACKAGE}:mvit.md",

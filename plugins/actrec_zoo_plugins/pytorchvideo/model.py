@@ -14,6 +14,7 @@ from actrec_zoo_plugins.pytorchvideo import WEIGHTS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # of torch.jit, which pytorchvideo's layers use
+    from pytorchvideo.layers.swish import Swish
     from pytorchvideo.models.csn import create_csn
     from pytorchvideo.models.r2plus1d import create_r2plus1d
     from pytorchvideo.models.resnet import create_resnet
@@ -201,7 +202,16 @@ def _cut(network: nn.Module, dropout: float) -> tuple[nn.Module, LinearHead]:
         last.pool = nn.AdaptiveAvgPool3d(1)
     else:  # of SlowFast, which pools each pathway before
         blocks[-2].pool = nn.ModuleList(nn.AdaptiveAvgPool3d(1) for _ in blocks[-2].pool)
+    _replace_swish(network)
     return network, head
+
+
+def _replace_swish(network: nn.Module) -> None:
+    """Let torch compute what pytorchvideo has a function of its own for, whose gradient uses what torch deprecates."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, Swish):
+                setattr(parent, name, nn.SiLU())
 
 
 def _shorten(network: nn.Module, layers: int) -> None:

@@ -41,7 +41,7 @@ class PassedBy(nn.Module):
         return tokens, shape
 
 
-class _NumbersOnTheCpu(TorchFunctionMode):
+class NumbersOnTheCpu(TorchFunctionMode):
     """Within, what pytorchvideo computes widths and rates with has values, also where parameters get no memory."""
 
     def __torch_function__(
@@ -108,7 +108,7 @@ def fit_positions(state: Mapping[str, Tensor], *, frames: int, size: int) -> dic
 
 
 def _network(classes: int, frames: int, size: int, dropout: float) -> PyTorchVideo:
-    with _NumbersOnTheCpu():
+    with NumbersOnTheCpu():
         network = create_multiscale_vision_transformers(
             **_BASE, spatial_size=size, temporal_size=frames, head_num_classes=classes
         )
