@@ -9,7 +9,10 @@ import pytest
 
 from actrec_zoo.registry import RegisteredModel
 
-LIKE_OTHERS = ("mc3_18", "mvit_v2_s", "swin3d_s", "swin3d_b")
+LIKE_OTHERS = (
+    *("mc3_18", "mvit_v2_s", "swin3d_s", "swin3d_b"),
+    *("x3d_xs", "x3d_m", "x3d_l", "c2d_r50", "i3d_r50", "slowfast_r101"),
+)
 """Models that share builder and architecture with one that is tested each time, and take long."""
 
 

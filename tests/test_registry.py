@@ -23,6 +23,8 @@ def test_models_of_the_issue_are_registered() -> None:
         *("r2d_attn", "r2d_attn_frozen", "r2d18_attn", "squeezenet_attn", "mobilenet_attn", "tiny_conv3d"),
         *("mc3_18", "s3d", "mvit_v1_b", "mvit_v2_s", "swin3d_t", "swin3d_s", "swin3d_b"),
         *("vivit", "vjepa2"),
+        *("x3d_xs", "x3d_s", "x3d_m", "x3d_l", "slow_r50", "slowfast_r50", "slowfast_r101", "c2d_r50", "i3d_r50"),
+        *("csn_r101", "r2plus1d_r50", "mvit_base_16x4"),
     }
 
 

@@ -123,6 +123,7 @@ def test_sources_of_weights(source: str) -> None:
         ("hf:org/name", "is not pinned"),
         ("hf:org/name@main", "is not pinned"),
         ("hf:org/name@0123456", "is not pinned"),
+        ("url:http://host/file.pyth", "is not fetched safely: write url:https://"),
         ("org/name", "is none of torchvision:Enum.MEMBER, hf:org/name@COMMIT"),
         ("torchvision:", "is none of"),
     ],

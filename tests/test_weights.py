@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from actrec_zoo.errors import ConfigError, WeightsError
-from actrec_zoo.weights import load_strictly, read_safetensors, torchvision_model
+from actrec_zoo.spec import WeightsRef
+from actrec_zoo.weights import load_strictly, read_safetensors, torchvision_model, url_state
 
 URL = "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth"
 
@@ -141,3 +142,56 @@ def test_download_that_fails_names_the_address_and_the_ways_on() -> None:
     assert "Connection refused" in message
     assert "`--weights none`" in message
     assert "`--backbone-weights FILE.safetensors`" in message
+
+
+# From an address
+
+
+ADDRESS = "https://models.example.org/zoo/NET.pyth"
+
+
+def addressed() -> WeightsRef:
+    return WeightsRef(source=f"url:{ADDRESS}", url=ADDRESS, trained_on="nothing", license="MIT")
+
+
+def downloaded(home: Path, content: object) -> Path:
+    """A file where torch.hub would have put it."""
+    file = home / "hub" / "checkpoints" / "NET.pyth"
+    file.parent.mkdir(parents=True)
+    torch.save(content, file)
+    return file
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_weights_of_an_address(torch_home: Path, *, nested: bool) -> None:
+    state = {"a": torch.ones(2, dtype=torch.float16), "n": torch.tensor(3)}
+    downloaded(torch_home, {"model_state": state, "epoch": 3, "cfg": "NET: x"} if nested else state)
+    read = url_state(addressed())
+    assert list(read) == ["a", "n"] and read["a"].dtype == torch.float32 and read["n"] == 3
+
+
+@pytest.mark.usefixtures("no_network")
+def test_an_address_that_cannot_be_reached_is_named_with_the_ways_on(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=f"cannot download the pretrained weights {ADDRESS}: .*`--weights none`"):
+        url_state(addressed())
+    assert not list((tmp_path / "torch").rglob("NET*"))
+
+
+class Opened:
+    """What an attacker's file would have run."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (Path("opened"),)
+
+
+@pytest.mark.parametrize(
+    "content", [{"model_state": {"a": Opened()}}, {"model_state": [1]}, {"a": torch.ones(2).int()}]
+)
+def test_other_contents_of_an_address_are_refused(
+    torch_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: object
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = downloaded(torch_home, content)
+    with pytest.raises(WeightsError, match=f"{file} holds no weights that can be read"):
+        url_state(addressed())
+    assert not Path("opened").exists()

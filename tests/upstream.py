@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytorchvideo.models.hub as pytorchvideo_hub
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ import actrec_zoo
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.spec import ModelSpec, WeightsRef
 from actrec_zoo.testing import randomise
+from actrec_zoo_plugins.pytorchvideo.model import pathways
 
 SAFETENSORS = "model.safetensors"
 
@@ -66,6 +68,24 @@ def vjepa2(**settings: Any) -> VJEPA2Model:
 def torchvision_network(name: str) -> nn.Module:
     """torchvision's model with its own number of classes, every value random."""
     return randomised(models.get_model(name, weights=None))
+
+
+def pytorchvideo_network(name: str, *, random: bool = True) -> nn.Module:
+    """pytorchvideo's model with its 400 classes, every value random; or without memory."""
+    from actrec_zoo_plugins.pytorchvideo.mvit import NumbersOnTheCpu
+
+    make = getattr(pytorchvideo_hub, name)
+    if random:
+        return randomised(make())
+    with torch.device("meta"), NumbersOnTheCpu():
+        return make()
+
+
+def addresses_of_pytorchvideo() -> set[str]:
+    """Where pytorchvideo's own code finds its weights."""
+    modules = (module for name, module in vars(pytorchvideo_hub).items() if hasattr(module, "checkpoint_paths"))
+    listed = {path for module in modules for path in module.checkpoint_paths.values()}
+    return listed
 
 
 def randomised(network: Any) -> Any:
@@ -115,6 +135,11 @@ def publish_torchvision(home: Path, weights: WeightsRef, state: dict[str, Tensor
     return file
 
 
+def publish_address(home: Path, weights: WeightsRef, state: dict[str, Tensor]) -> Path:
+    """Put a training checkpoint where torch.hub finds a file that it has downloaded before."""
+    return publish_torchvision(home, weights, {"model_state": state, "epoch": 196, "cfg": "MODEL: ..."})  # type: ignore[dict-item]
+
+
 def largest_difference(name: str, hub_cache: Path, torch_home: Path) -> float:
     """Publish a random checkpoint for a model, load it as a user does, and compare with upstream on one clip.
 
@@ -125,6 +150,8 @@ def largest_difference(name: str, hub_cache: Path, torch_home: Path) -> float:
     reference, output_of_upstream = upstream_of(spec)
     if weights.source.startswith("hf:"):
         publish(hub_cache, weights, reference, class_names(reference.config.num_labels))
+    elif weights.source.startswith("url:"):
+        publish_address(torch_home, weights, reference.state_dict())
     else:
         publish_torchvision(torch_home, weights, reference.state_dict())
     model = actrec_zoo.load(name, weights="pretrained")
@@ -151,6 +178,15 @@ def features_of_image_network(reference: nn.Module, images: Tensor) -> Tensor:
     return cut(images)
 
 
+def logits_of_pytorchvideo(network: Any, clips: Tensor) -> Tensor:
+    """The output of pytorchvideo's network before the softmax that some of them end in."""
+    if hasattr(network, "head"):
+        return network(clips)
+    network.blocks[-1].activation = None
+    slowfast = network.blocks[-1].pool is None
+    return network(pathways(clips) if slowfast else clips)
+
+
 def upstream_of(spec: ModelSpec) -> tuple[Any, Callable[[Tensor], Tensor]]:
     """Upstream's network with random values, and what the model's output is compared with."""
     classes = weights_of(spec).num_classes or 400
@@ -168,6 +204,9 @@ def upstream_of(spec: ModelSpec) -> tuple[Any, Callable[[Tensor], Tensor]]:
         if weights_of(spec).num_classes:
             return network, lambda clips: network(clips.transpose(1, 2)).logits
         return network, lambda clips: network.timesformer(clips.transpose(1, 2)).last_hidden_state[:, 0]
+    if weights_of(spec).source.startswith("url:"):
+        network = pytorchvideo_network(spec.name)
+        return network, lambda clips: logits_of_pytorchvideo(network, clips)
     network = torchvision_network(spec.options["backbone"])
     if "grid" in spec.options:
         return network, lambda clips: features_of_video_resnet(network, spec.options["grid"], clips)

@@ -139,8 +139,8 @@ class WeightsRef:
     """Pretrained weights of a backbone: where they come from and what they are.
 
     Attributes:
-        source: `"torchvision:Enum.MEMBER"`, fetched by torchvision, or `"hf:org/name@commit"`, fetched from the
-            Hugging Face Hub at that commit.
+        source: `"torchvision:Enum.MEMBER"`, fetched by torchvision; `"hf:org/name@commit"`, fetched from the
+            Hugging Face Hub at that commit; or `"url:https://host/file"`, fetched by torch.hub.
         file: the file in a Hub repository.
         url: where a person finds them, named in the error when they cannot be reached.
         trained_on: data set.
@@ -148,6 +148,7 @@ class WeightsRef:
             their publisher states none.
         num_classes: size of upstream's classifier where the model can keep it: the builder then takes
             `num_classes=None`. None where the model always has a new classifier.
+        labels: where upstream's class names are, where `source` has none: `"torchvision:Enum.MEMBER"`.
         reference: figure that upstream published for these weights.
         ignore_keys: patterns of checkpoint keys that the model leaves out on purpose (a replaced classifier).
     """
@@ -158,6 +159,7 @@ class WeightsRef:
     license: str
     file: str = "model.safetensors"
     num_classes: int | None = None
+    labels: str = ""
     reference: Reference | None = None
     ignore_keys: tuple[str, ...] = ()
 
@@ -165,8 +167,12 @@ class WeightsRef:
         kind, _, rest = self.source.partition(":")
         if kind == "hf" and not re.fullmatch(r"[^/@]+/[^/@]+@[0-9a-f]{40}", rest):
             raise PluginError(f"weights source {self.source!r} is not pinned: write hf:org/name@COMMIT, 40 hex digits")
-        if kind not in ("torchvision", "hf") or not rest:
-            raise PluginError(f"weights source {self.source!r} is none of torchvision:Enum.MEMBER, hf:org/name@COMMIT")
+        if kind not in ("torchvision", "hf", "url") or not rest:
+            raise PluginError(
+                f"weights source {self.source!r} is none of torchvision:Enum.MEMBER, hf:org/name@COMMIT, url:https://..."
+            )
+        if kind == "url" and not rest.startswith("https://"):
+            raise PluginError(f"weights source {self.source!r} is not fetched safely: write url:https://...")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,7 @@ _TORCHVISION_TAGS = {
     "kinetics400": "KINETICS400_V1",
     "kinetics400_imagenet22k": "KINETICS400_IMAGENET22K_V1",
 }
+_OWN_FILE = "`--backbone-weights FILE.safetensors` takes a file that you have"
 _LISTED = 8
 _SMALL = 2**20
 _PORTED = {"transform_input": True, "init_weights": True}
@@ -164,9 +165,7 @@ def torchvision_state(name: str, tag: str) -> dict[str, Tensor]:
             member.get_state_dict(progress=True, check_hash=True, map_location="cpu", weights_only=True),
         )
     except (URLError, OSError, RuntimeError) as error:
-        raise _unreachable(
-            str(member.url), error, "`--backbone-weights FILE.safetensors` takes a file that you have"
-        ) from error
+        raise _unreachable(str(member.url), error, _OWN_FILE) from error
 
 
 def hub_state(weights: WeightsRef) -> dict[str, Tensor]:
@@ -180,12 +179,44 @@ def hub_state(weights: WeightsRef) -> dict[str, Tensor]:
     """
     file = _hub_file(weights, weights.file)
     state = read_safetensors(file) if file.suffix == ".safetensors" else _read_pickled(file)
+    return _named_tensors(state, str(file))
+
+
+def url_state(weights: WeightsRef) -> dict[str, Tensor]:
+    """Upstream's tensors from an address, float32, by upstream's own key names.
+
+    torch.hub fetches the file, once, into its folder of checkpoints (`TORCH_HOME`). It is read without running any code
+    that it may hold. Of a training checkpoint the weights are taken.
+
+    Raises:
+        WeightsError: the file cannot be downloaded or read, or holds something else than named tensors.
+    """
+    address = weights.source.removeprefix("url:")
+    file = Path(torch.hub.get_dir()) / "checkpoints" / address.rpartition("/")[2]
+    try:
+        if not file.is_file():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(address, str(file))
+    except (URLError, OSError, RuntimeError) as error:
+        raise _unreachable(address, error, _OWN_FILE) from error
+    checkpoint = _read_pickled(file)
+    nested = checkpoint.get("model_state", checkpoint) if isinstance(checkpoint, Mapping) else checkpoint
+    return _named_tensors(nested, str(file))
+
+
+def _named_tensors(state: object, source: str) -> dict[str, Tensor]:
+    unread = f"{source} holds no weights that can be read"
     if not isinstance(state, Mapping) or not all(isinstance(key, str) for key in state):
-        raise WeightsError(f"{file} holds no weights that can be read: it is no table of names and tensors")
-    odd = [k for k, v in state.items() if not isinstance(v, Tensor) or not v.is_floating_point() or v.is_sparse]
-    if odd:
-        raise WeightsError(f"{file} holds no weights that can be read: {odd[0]} is no tensor of floating-point numbers")
-    return {key: value.float() for key, value in state.items()}
+        raise WeightsError(f"{unread}: it is no table of names and tensors")
+    odd = next((name for name, value in state.items() if not _is_weight(value)), None)
+    if odd is not None:
+        raise WeightsError(f"{unread}: {odd} is no tensor of floating-point numbers")
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def _is_weight(value: object) -> bool:
+    """Whether it is a tensor of floating-point numbers, or a count."""
+    return isinstance(value, Tensor) and not value.is_sparse and (value.is_floating_point() or value.dim() == 0)
 
 
 def build_filled(make: Callable[[], Network], weights: WeightsRef, state: Mapping[str, Tensor]) -> Network:
@@ -262,14 +293,15 @@ def _skeleton(make: Callable[[], Network], state: Mapping[str, Tensor], source: 
 
 
 def upstream_labels(weights: WeightsRef) -> tuple[str, ...]:
-    """Class names of upstream's classifier, in its order: torchvision's own, or those of the Hub's config.json.
+    """Class names of upstream's classifier, in its order: torchvision's, or those of the Hub's config.json.
 
     Raises:
         WeightsError: they cannot be downloaded or read, or are not as many as upstream has classes.
     """
-    kind, _, name = weights.source.partition(":")
+    where = weights.labels or weights.source
+    kind, _, name = where.partition(":")
     if kind == "torchvision":
-        where, labels = weights.source, tuple(models.get_weight(name).meta["categories"])
+        labels = tuple(models.get_weight(name).meta["categories"])
     else:
         file = _hub_file(weights, "config.json")
         where, labels = str(file), _labels_of_config(file)

@@ -113,7 +113,25 @@ _SWIN = {
     "warmup_lr": 1e-3 * 8 / 64 * 0.1,
 }
 _FLIPPED = {"sampling": "random", "augment": ("random_crop", "horizontal_flip")}
+_SLOWFAST = {
+    "epochs": 22,
+    "batch_size": 8,
+    "optimizer": "sgd",
+    "lr": 0.03 * 8 / 16,
+    "momentum": 0.9,
+    "weight_decay": 1e-6,
+    "schedule": "step",
+    "milestones": (14, 18),
+    "gamma": 0.1,
+    "warmup_epochs": 0.19,
+}
+_CONVOLUTIONAL = (
+    *("x3d_xs", "x3d_s", "x3d_m", "x3d_l", "slow_r50", "slowfast_r50", "slowfast_r101", "c2d_r50", "i3d_r50"),
+    *("csn_r101", "r2plus1d_r50"),
+)
 RECIPES: dict[str, dict[str, Any]] = {
+    **{name: _SLOWFAST | _FLIPPED for name in _CONVOLUTIONAL},
+    "mvit_base_16x4": _MVIT | _FLIPPED,
     "timesformer": _STUDY | _BLOCKS,
     "timesformer_k600": _STUDY | _BLOCKS | {"frames": 16},
     "timesformer_ssv2": {

@@ -108,6 +108,9 @@ DEPTHS: dict[str, dict[str, int]] = {
         "pooler.query_tokens": 0,
         "classifier.weight": 0,
     },
+    "x3d_s": {"backbone.blocks.0.conv.conv_t.weight": 6, "backbone.blocks.5.pool.post_conv.weight": 1},
+    "slowfast_r50": {"backbone.blocks.0.multipathway_fusion.conv_fast_to_slow.weight": 5, "head.classifier.weight": 0},
+    "mvit_base_16x4": {"backbone.cls_positional_encoding.cls_token": 18, "backbone.norm_embed.weight": 1},
     "videomae_hybrid": {"timesformer.embeddings.cls_token": 14, "stem.0.weight": 0, "head.norm.weight": 0},
 }
 """Steps from the head, by model and parameter."""
