@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytorchvideo.models.hub as pytorchvideo_hub
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,10 @@ from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.spec import ModelSpec, WeightsRef
 from actrec_zoo.testing import randomise
 from actrec_zoo_plugins.pytorchvideo.model import pathways
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", FutureWarning)
+    import pytorchvideo.models.hub as pytorchvideo_hub
 
 SAFETENSORS = "model.safetensors"
 

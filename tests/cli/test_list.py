@@ -58,7 +58,7 @@ def test_json_values(invoke: Invoke) -> None:
 
 def test_pattern(invoke: Invoke) -> None:
     rows = json.loads(invoke("list", "r2plus1d*", "--json").out)
-    assert [row["name"] for row in rows] == ["r2plus1d", "r2plus1d_attn8"]
+    assert [row["name"] for row in rows] == ["r2plus1d", "r2plus1d_attn8", "r2plus1d_r50"]
 
 
 def test_pattern_that_matches_nothing(invoke: Invoke) -> None:

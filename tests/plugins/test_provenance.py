@@ -130,7 +130,7 @@ _CONVOLUTIONAL = (
     *("csn_r101", "r2plus1d_r50"),
 )
 RECIPES: dict[str, dict[str, Any]] = {
-    **{name: _SLOWFAST | _FLIPPED for name in _CONVOLUTIONAL},
+    **dict.fromkeys(_CONVOLUTIONAL, _SLOWFAST | _FLIPPED),
     "mvit_base_16x4": _MVIT | _FLIPPED,
     "timesformer": _STUDY | _BLOCKS,
     "timesformer_k600": _STUDY | _BLOCKS | {"frames": 16},
