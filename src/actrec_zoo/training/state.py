@@ -194,16 +194,25 @@ class Callbacks(Callback):
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _change_nothing(number: int, frame: FrameType | None) -> None:
+    """A launcher sends SIGTERM to the other processes of one that has failed; these end by then, and clean up."""
+
+
 @contextlib.contextmanager
 def terminated_like_interrupted() -> Iterator[None]:
     """Within, SIGTERM does what Ctrl-C does, so that a node that is preempted leaves nothing half done.
 
-    Outside the main thread, where Python delivers no signals, nothing changes.
+    A run that fails in `InterruptFlag` ends as one that failed, whatever is signalled from there on. Outside the main
+    thread, where Python delivers no signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
@@ -250,8 +259,9 @@ class InterruptFlag:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        fails = kind is not None and issubclass(kind, Exception)
         for number, handler in self._previous.items():
-            signal.signal(number, handler)
+            signal.signal(number, _change_nothing if fails and handler is _interrupt else handler)
 
     def check(self) -> None:
         """Raise InterruptBetweenSteps if the flag is set, in this process or in another one."""
