@@ -98,7 +98,7 @@ def test_network_is_upstreams_but_for_the_classifier(spec: ModelSpec) -> None:
 # Upstream's checkpoints
 
 
-@pytest.mark.parametrize("name", ["x3d_s", "slow_r50", "slowfast_r50", "r2plus1d_r50"])
+@pytest.mark.parametrize("name", ["x3d_s", "slow_r50", "i3d_r50", "slowfast_r50", "r2plus1d_r50"])
 def test_upstream_checkpoint_at_a_small_size(name: str, torch_home: Path) -> None:
     reference = for_small_clips(published(name, torch_home))
     model = actrec_zoo.load(name, weights="pretrained")

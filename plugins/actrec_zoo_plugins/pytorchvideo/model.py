@@ -1,5 +1,6 @@
 """Builders of pytorchvideo's networks, each cut before its classifier."""
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -129,7 +130,7 @@ def build(
         backbone,
         num_classes,
         pretrained,
-        lambda state: renamed(state, "blocks.6.proj" if kind is SlowFast else "blocks.5.proj"),
+        lambda state: renamed(state, r"blocks\.\d+\.proj"),
     )
     if layers is not None:
         _shorten(net.backbone, layers)
@@ -170,9 +171,13 @@ def with_weights(
 
 
 def renamed(state: Mapping[str, Tensor], projection: str) -> dict[str, Tensor]:
-    """Upstream's tensors under the names of our network: its last layer, called `projection`, is our classifier."""
+    """Upstream's tensors under the names of our network: its last layer, which `projection` matches, is our classifier.
+
+    The number of its block differs, as the pools of C2D, I3D and SlowFast count as blocks.
+    """
+    last = re.compile(rf"{projection}\.(weight|bias)")
     return {
-        key.replace(projection, "head.classifier") if key.startswith(f"{projection}.") else f"backbone.{key}": tensor
+        last.sub(r"head.classifier.\1", key) if last.fullmatch(key) else f"backbone.{key}": tensor
         for key, tensor in state.items()
     }
 

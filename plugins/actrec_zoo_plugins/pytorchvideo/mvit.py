@@ -81,7 +81,7 @@ def build(
         _NAME,
         num_classes,
         pretrained,
-        lambda state: fit_positions(renamed(state, "head.proj"), frames=frames, size=size),
+        lambda state: fit_positions(renamed(state, r"head\.proj"), frames=frames, size=size),
     )
     if layers is not None:
         _shorten(net.backbone, layers)
