@@ -1,6 +1,7 @@
 """Model cards: rendered from descriptions and counts, written, and compared with those that are there."""
 
 import csv
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,8 +15,9 @@ from actrec_zoo.files import write_text
 from actrec_zoo.fitting import check_fit
 from actrec_zoo.hub.card import RunFacts, Start, render_card
 from actrec_zoo.hub.model_card import render_model_card, render_model_table
-from actrec_zoo.hub.package import EVAL_FILE, WEIGHTS_FILE, read_package
+from actrec_zoo.hub.package import CARD_FILE, EVAL_FILE, WEIGHTS_FILE, read_package
 from actrec_zoo.hub.prose import read_prose
+from actrec_zoo.hub.readme import merge
 from actrec_zoo.hub.reference import PREFIX
 from actrec_zoo.hub.report import read_report
 from actrec_zoo.loading import find_model, is_path
@@ -27,6 +29,8 @@ from actrec_zoo.training.run import RUN_FILE, RunFolder
 
 BEGIN, END = "<!-- models: begin -->", "<!-- models: end -->"
 """What surrounds the table of models on a page."""
+
+_log = logging.getLogger(__name__)
 
 Difference = Literal["missing", "stale", "surplus"]
 
@@ -88,6 +92,21 @@ def run_card(
         return render_card(spec, package, facts, repository=repository, license=license)
     except (KeyError, TypeError) as error:
         raise RunError(f"run.json in {folder} is not what `train` writes: {error!r}") from error
+
+
+def refresh_run_card(folder: Path) -> None:
+    """Let the card in a run's folder tell what its files say by now; what a person wrote in it stays.
+
+    A folder that is no run is left alone. Where the card cannot be brought up to date, the log says why.
+    """
+    file = folder / CARD_FILE
+    if not (folder / RUN_FILE).is_file():
+        return
+    try:
+        there = file.read_text(encoding="utf-8", errors="surrogateescape") if file.is_file() else ""
+        write_text(file, merge(there, run_card(folder), str(file)))
+    except (ActrecZooError, OSError) as error:
+        _log.warning("%s does not have the figures: %s", file, error)
 
 
 def cost_of(model: RegisteredModel) -> Cost:

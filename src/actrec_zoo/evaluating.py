@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from actrec_zoo import distributed
+from actrec_zoo.cards import refresh_run_card
 from actrec_zoo.classifier import VideoClassifier
 from actrec_zoo.components import plugin_metrics, read_data
 from actrec_zoo.data.dataset import ClipDataset
@@ -129,7 +130,7 @@ def evaluate(
         map_labels: TOML file with a table `[labels]`: the model's class, or an empty string to leave videos out, by
             class of the data; without it both have to have the same classes.
         out: folder that eval.json is written to; by default the folder of the model, or `runs/` for one of the Hub;
-            nothing is written for a loaded model without it.
+            nothing is written for a loaded model without it. The card in a run's folder tells the figures, too.
         scores: file that the scores of every clip are written to, .npz; see `evaluate_scores`.
         report: whether report.html and plots/ are written, too; without it those of an earlier evaluation are removed.
         weights: `auto`: trained ones; or `pretrained`, upstream's, for the name of a model that keeps its classifier.
@@ -318,13 +319,14 @@ def _finished(
 
 
 def _write(folder: Path, result: Mapping[str, Any], predictions: Predictions, pictures: _Pictures | None) -> None:
-    """eval.json and what lies beside it; it comes last, so that the rest is there where it is."""
+    """eval.json and what lies beside it; it comes last, so that the rest is there where it is, but for a run's card."""
     predictions.write_csv(folder / PREDICTIONS_FILE)
     if pictures is None:
         remove_pictures(folder)
     else:
         write_pictures(folder, result, predictions, history=_history_of(pictures.run), footage=pictures.footage)
     write_json(folder / EVAL_FILE, result)
+    refresh_run_card(folder)
 
 
 def _history_of(run: Path | None) -> Sequence[EpochRecord]:

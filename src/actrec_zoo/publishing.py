@@ -106,7 +106,7 @@ def prepare(
     files |= {name: folder / name for name in optional if (folder / name).is_file()}
     own = folder / CARD_FILE
     there = own.read_text(encoding="utf-8", errors="replace") if own.is_file() else ""
-    return Publication(to, {**files, CARD_FILE: readme.merge(there, card, str(own)) if there else card})
+    return Publication(to, {**files, CARD_FILE: readme.merge(there, card, str(own))})
 
 
 def publish(publication: Publication) -> Pushed:

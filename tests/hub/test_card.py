@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import ModelCard
 
 from actrec_zoo import evaluate, train
-from actrec_zoo.cards import card, run_card
+from actrec_zoo.cards import card, refresh_run_card, run_card
 from actrec_zoo.data.layouts import data_name
 from actrec_zoo.errors import ActrecZooError, RunError
 from tests.hub.test_model_card import head_of, section
@@ -18,10 +19,14 @@ from tests.hub.test_model_card import head_of, section
 SMALL: dict[str, Any] = {"options": {"width": 4}, "size": 32, "frames": 4, "device": "cpu", "workers": 0}
 
 
+UNEVALUATED = "before.md"
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
-    """A finished run that was evaluated on its test split."""
+    """A finished run that was evaluated on its test split; its card of before is kept under another name."""
     run = train("tiny_conv3d", squares, out=tmp_path_factory.mktemp("runs") / "run", epochs=2, **SMALL)
+    shutil.copy(run.path / "README.md", run.path / UNEVALUATED)
     evaluate(run.path, squares, workers=0, device="cpu")
     return run.path
 
@@ -29,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, squares: Path) -> Path:
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
     """A copy of its small files."""
-    for name in ("run.json", "config.json", "history.csv", "eval.json", "README.md"):
+    for name in ("run.json", "config.json", "history.csv", "eval.json", "README.md", UNEVALUATED):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     (tmp_path / "splits").mkdir()
     for file in (trained / "splits").iterdir():
@@ -51,12 +56,58 @@ def six_classes(run: Path) -> None:
 
 
 def test_training_writes_the_card_that_has_no_evaluation_yet(run: Path) -> None:
-    text = (run / "README.md").read_text()
+    text = (run / UNEVALUATED).read_text()
     (run / "eval.json").unlink()
     assert run_card(run) == text
     assert "Not evaluated yet" in section(text, "Evaluation")
     assert "model-index" not in head_of(text)
     assert "16 videos for training, 2 for validation, 2 for testing, 2 classes; 2 epochs" in section(text, "Training")
+
+
+def test_evaluation_brings_the_card_up_to_date(trained: Path) -> None:
+    assert head_of((trained / "README.md").read_text()) == head_of(run_card(trained))
+    assert section((trained / "README.md").read_text(), "Evaluation") == section(run_card(trained), "Evaluation")
+
+
+def test_what_a_person_wrote_in_the_card_of_a_run_stays(run: Path) -> None:
+    card = run / "README.md"
+    card.write_text((run / UNEVALUATED).read_text().replace("## Input", "## Mine") + "\n## Thanks\n\nTo all.\n")
+    refresh_run_card(run)
+    text = card.read_text()
+    assert text.endswith("\n## Thanks\n\nTo all.\n") and "Not evaluated yet" not in text
+    assert section(text, "Evaluation") == section(run_card(run), "Evaluation")
+
+
+def test_a_card_that_is_gone_is_written_anew(run: Path) -> None:
+    (run / "README.md").unlink()
+    refresh_run_card(run)
+    assert (run / "README.md").read_text() == run_card(run)
+
+
+def test_a_folder_that_is_no_run_gets_no_card(run: Path) -> None:
+    for name in ("run.json", "README.md"):
+        (run / name).unlink()
+    refresh_run_card(run)
+    assert not (run / "README.md").exists()
+
+
+def test_a_card_that_cannot_be_brought_up_to_date_is_left_and_named(
+    run: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (run / "README.md").write_text("---\ntags: [\n---\nMine.\n")
+    refresh_run_card(run)
+    assert f"{run / 'README.md'} does not have the figures: the head of" in caplog.text
+    assert (run / "README.md").read_text().endswith("Mine.\n")
+
+
+def test_the_hubs_own_reader_finds_the_figures(run: Path) -> None:
+    six_classes(run)
+    video = json.loads((run / "eval.json").read_text())["video"]
+    data = ModelCard(run_card(run)).data
+    assert (data.library_name, data.pipeline_tag) == ("actrec-zoo", "video-classification")
+    top1 = data.eval_results[0]
+    assert (top1.metric_name, top1.metric_value) == ("top-1, video level", video["top1"])
+    assert (top1.dataset_name, top1.dataset_split, top1.metric_args["n"]) == ("squares", "test", video["n"])
 
 
 def test_the_model_index_is_that_of_eval_json(run: Path) -> None:

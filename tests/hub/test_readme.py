@@ -19,6 +19,10 @@ def test_our_sections_are_brought_up_to_date_and_nothing_else_is_touched() -> No
     assert merge(merged, card("new"), "README.md") == merged
 
 
+def test_where_nothing_is_ours_is_taken_as_it_is() -> None:
+    assert merge("", card("x"), "README.md") == card("x")
+
+
 def test_a_section_that_a_person_took_out_stays_out() -> None:
     start = "<!-- actrec-zoo: begin Use -->"
     there = card("old")[: card("old").index(start)]

@@ -38,6 +38,8 @@ def merge(there: str, ours: str, source: str) -> str:
     Raises:
         HubError: its head is no YAML.
     """
+    if not there.strip():
+        return ours
     (their_head, their_text), (our_head, our_text) = _split(there, source), _split(ours, "the card")
     new = {found["name"]: found[0] for found in _MARKED.finditer(our_text)}
     if _MARKED.search(their_text) is None:

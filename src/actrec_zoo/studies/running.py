@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import traceback
 from collections.abc import Sequence
@@ -12,13 +11,13 @@ from statistics import fmean
 from typing import Any
 
 from actrec_zoo.api import train
-from actrec_zoo.cards import run_card
+from actrec_zoo.cards import refresh_run_card
 from actrec_zoo.config import TrainConfig, flatten
 from actrec_zoo.data.probe import Track
 from actrec_zoo.errors import ActrecZooError, DataError, InterruptedRun, RunError
 from actrec_zoo.evaluating import evaluate
 from actrec_zoo.files import write_json, write_text
-from actrec_zoo.hub.package import EVAL_FILE
+from actrec_zoo.hub.package import CARD_FILE, EVAL_FILE
 from actrec_zoo.preparation import training_data
 from actrec_zoo.runs.record import read_run
 from actrec_zoo.studies.curves import plot_curves
@@ -34,7 +33,6 @@ from actrec_zoo.training.state import Callback
 TABLE_FILE = "table.md"
 CURVES = "plots/curves"
 _BATCH_SIZE = 16
-_log = logging.getLogger(__name__)
 
 
 class Listener:
@@ -83,7 +81,7 @@ class Runner:
             self._divide()
         for run, state in found:
             if state == "done":
-                self._bring_card_up_to_date(run)
+                _tell_what_a_kill_left_out(run.folder)
         self._write(ledger)
         left = [(run, state) for run, state in found if state != "done"]
         for number, (run, state) in enumerate(left, start=1):
@@ -154,7 +152,7 @@ class Runner:
         )
 
     def _evaluate(self, run: PlannedRun) -> dict[str, Any]:
-        """Evaluate a run, and let its card tell the figures."""
+        """Evaluate a run; its card tells the figures."""
         found = evaluate(
             run.folder,
             self.plan.path,
@@ -171,18 +169,7 @@ class Runner:
         unlike = list(differences(run, read_run(run.folder), self.plan))
         if unlike:
             raise RunError(f"the evaluation of {run.folder} is not the study's: {'; '.join(unlike)}")
-        self._bring_card_up_to_date(run)
         return found
-
-    def _bring_card_up_to_date(self, run: PlannedRun) -> None:
-        """Let the card of a run tell the figures of its evaluation; a kill may have come between the two."""
-        card, evaluation = run.folder / "README.md", run.folder / EVAL_FILE
-        if card.is_file() and card.stat().st_mtime_ns >= evaluation.stat().st_mtime_ns:
-            return
-        try:
-            write_text(card, run_card(run.folder))
-        except ActrecZooError as error:
-            _log.warning("%s does not have the figures: %s", card, error)
 
     def _explain(self, run: PlannedRun, error: Exception) -> str:
         """What is said of a run that failed; where the fault is the program's, a file has more of it."""
@@ -217,3 +204,10 @@ class Runner:
             return fmean(alike) if alike else mean
 
         return sum(guess(run) for run, _ in left)
+
+
+def _tell_what_a_kill_left_out(folder: Path) -> None:
+    """Bring the card of an evaluated run up to date where that has not been done."""
+    card, evaluation = folder / CARD_FILE, folder / EVAL_FILE
+    if not card.is_file() or card.stat().st_mtime_ns < evaluation.stat().st_mtime_ns:
+        refresh_run_card(folder)
